@@ -1,0 +1,243 @@
+"""Narrow views of built-in kinds: only the fields that odigos-cp reads, decoded once from the API server's bytes.
+
+Reading a field that is not here means adding it here, so what the control plane depends on stands in one file.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from odigos_cp.api.meta import INSTRUMENTED_LABEL, Kind
+
+
+class Struct(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Base of the views: immutable, camelCase on the wire, no garbage-collector bookkeeping."""
+
+
+class Owner(Struct, frozen=True):
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool = False
+
+
+class Meta(Struct, frozen=True):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: tuple[Owner, ...] = ()
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+
+
+class LabelSelector(Struct, frozen=True):
+    match_labels: dict[str, str] = {}
+
+
+class Container(Struct, frozen=True):
+    name: str = ""
+    image: str = ""
+
+
+class PodSpec(Struct, frozen=True):
+    node_name: str = ""
+    containers: tuple[Container, ...] = ()
+
+
+class TemplateMeta(Struct, frozen=True):
+    labels: dict[str, str] = {}
+
+
+class PodTemplate(Struct, frozen=True):
+    metadata: TemplateMeta = TemplateMeta()
+    spec: PodSpec = PodSpec()
+
+
+class WorkloadSpec(Struct, frozen=True):
+    replicas: int = 1
+    selector: LabelSelector = LabelSelector()
+    template: PodTemplate = PodTemplate()
+    paused: bool = False
+
+
+class WorkloadCondition(Struct, frozen=True):
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+class WorkloadStatus(Struct, frozen=True):
+    observed_generation: int = 0
+    replicas: int = 0
+    updated_replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    # DaemonSets count under other names.
+    desired_number_scheduled: int = 0
+    updated_number_scheduled: int = 0
+    number_available: int = 0
+    number_ready: int = 0
+    conditions: tuple[WorkloadCondition, ...] = ()
+
+
+class Workload(Struct, frozen=True):
+    """A Deployment, StatefulSet or DaemonSet."""
+
+    kind: str = ""
+    metadata: Meta = Meta()
+    spec: WorkloadSpec = WorkloadSpec()
+    status: WorkloadStatus = WorkloadStatus()
+
+    @property
+    def instrumented_hash(self) -> str:
+        """The value of our one label, or empty."""
+        return self.spec.template.metadata.labels.get(INSTRUMENTED_LABEL, "")
+
+
+class Terminated(Struct, frozen=True):
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+class Waiting(Struct, frozen=True):
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerState(Struct, frozen=True):
+    waiting: Waiting | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Struct, frozen=True):
+    name: str = ""
+    ready: bool = False
+    restart_count: int = 0
+    image_id: str = msgspec.field(default="", name="imageID")
+    container_id: str = msgspec.field(default="", name="containerID")
+    state: ContainerState = ContainerState()
+
+
+class PodCondition(Struct, frozen=True):
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+class PodStatus(Struct, frozen=True):
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+    host_ip: str = msgspec.field(default="", name="hostIP")
+    conditions: tuple[PodCondition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(Struct, frozen=True):
+    metadata: Meta = Meta()
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def ready(self) -> bool:
+        return self.metadata.deletion_timestamp is None and any(
+            c.type == "Ready" and c.status == "True" for c in self.status.conditions
+        )
+
+
+class NamespaceStatus(Struct, frozen=True):
+    phase: str = ""
+
+
+class Namespace(Struct, frozen=True):
+    metadata: Meta = Meta()
+    status: NamespaceStatus = NamespaceStatus()
+
+
+class Node(Struct, frozen=True):
+    metadata: Meta = Meta()
+
+
+class ConfigMap(Struct, frozen=True):
+    metadata: Meta = Meta()
+    data: dict[str, str] = {}
+
+
+class Service(Struct, frozen=True):
+    metadata: Meta = Meta()
+
+
+class ClientConfig(Struct, frozen=True):
+    ca_bundle: str = ""
+
+
+class Webhook(Struct, frozen=True):
+    name: str = ""
+    client_config: ClientConfig = ClientConfig()
+
+
+class WebhookConfiguration(Struct, frozen=True):
+    metadata: Meta = Meta()
+    webhooks: tuple[Webhook, ...] = ()
+
+
+class LeaseSpec(Struct, frozen=True):
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class Lease(Struct, frozen=True):
+    metadata: Meta = Meta()
+    spec: LeaseSpec = LeaseSpec()
+
+
+class View(Protocol):
+    """Any of the structs above that has metadata."""
+
+    @property
+    def metadata(self) -> Meta: ...
+
+
+S = TypeVar("S", bound=View)
+
+
+def _builtin(view: type[S], group: str, plural: str, kind: str, *, namespaced: bool = True) -> Kind[S]:
+    return Kind(group, "v1", plural, kind, msgspec.json.Decoder(view).decode, namespaced)
+
+
+PODS = _builtin(Pod, "", "pods", "Pod")
+NAMESPACES = _builtin(Namespace, "", "namespaces", "Namespace", namespaced=False)
+NODES = _builtin(Node, "", "nodes", "Node", namespaced=False)
+CONFIG_MAPS = _builtin(ConfigMap, "", "configmaps", "ConfigMap")
+SERVICES = _builtin(Service, "", "services", "Service")
+DEPLOYMENTS = _builtin(Workload, "apps", "deployments", "Deployment")
+STATEFUL_SETS = _builtin(Workload, "apps", "statefulsets", "StatefulSet")
+DAEMON_SETS = _builtin(Workload, "apps", "daemonsets", "DaemonSet")
+LEASES = _builtin(Lease, "coordination.k8s.io", "leases", "Lease")
+WEBHOOKS = _builtin(
+    WebhookConfiguration,
+    "admissionregistration.k8s.io",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    namespaced=False,
+)
+
+WORKLOADS: dict[str, Kind[Workload]] = {
+    "Deployment": DEPLOYMENTS,
+    "StatefulSet": STATEFUL_SETS,
+    "DaemonSet": DAEMON_SETS,
+}
