@@ -1,6 +1,7 @@
 """How a condition is said again: the transition time moves only when the status does.
 
-Every state a user can meet is a condition with a reason and a message; the enums of reasons stand beside the kinds in api/.
+Every state a user can meet is a condition with a reason and a message; the enums of reasons stand beside the kinds
+in api/.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def rfc3339(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime | None:
-    """The moment an RFC 3339 text names, or None for anything else: such texts come from objects that anyone may edit."""
+    """The moment an RFC 3339 text names, or None for anything else: anyone may edit the objects such texts come from."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
