@@ -15,6 +15,8 @@ from typing import Any, Literal
 from odigos_cp.api.meta import SYSTEM_NAMESPACE
 from odigos_cp.release import VERSION
 
+LOG_FORMATS = ("auto", "json", "console")
+LOG_LEVELS = ("debug", "info", "warning", "error")
 CONTROLLERS = ("instrumentor", "autoscaler", "scheduler", "ui")
 """The four tasks of the one process."""
 
@@ -89,6 +91,17 @@ def selected(text: str) -> frozenset[str]:
         else:
             chosen.add(word)
     return frozenset(chosen)
+
+
+def checked(settings: Settings) -> Settings:
+    """The same settings, or an error that names the one whose value is none of its choices."""
+    selected(settings.controllers)
+    for name, choices in (("log_format", LOG_FORMATS), ("log_level", LOG_LEVELS)):
+        if getattr(settings, name) not in choices:
+            raise ValueError(
+                f"--{name.replace('_', '-')}: {getattr(settings, name)!r} is none of " + ", ".join(choices)
+            )
+    return settings
 
 
 def environment_name(setting: Any) -> str:

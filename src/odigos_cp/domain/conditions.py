@@ -19,7 +19,7 @@ def rfc3339(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime | None:
-    """The moment an RFC 3339 text names, or None for anything else: anyone may edit the objects such texts come from."""
+    """The moment an RFC 3339 text names, or None: such texts stand in objects that anyone may edit."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
