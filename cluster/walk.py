@@ -1,0 +1,282 @@
+"""The walk of one wish, from two commands: what `make run` does after the environment and the UI bundle are there.
+
+It builds and starts the cluster (or takes the one that KUBECONFIG names), builds and brings in the images, installs
+odigos-cp, deploys the demo destination and the demo shop, writes ONE Source for the shop's namespace, waits until a
+trace that crosses all three applications has arrived, and prints what happened. Each step is skipped when it is done
+already. The end-to-end tests walk the same functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cluster import images
+from cluster.kubectl import Kubectl, KubectlError
+from cluster.local import LocalCluster
+from cluster.steps import Steps
+
+ROOT = Path(__file__).resolve().parent.parent
+SYSTEM, SHOP, STORE = "odigos-system", "shop", "demo-destination"
+CROSSED = ("frontend", "cart", "pricing")
+STORE_API = f"/api/v1/namespaces/{STORE}/services/store:8080/proxy"
+BUILD_ANNOTATION = "odigos.io/build"
+UI = "http://localhost:3000"
+
+DESTINATION: dict[str, Any] = {
+    "apiVersion": "odigos.io/v1alpha1",
+    "kind": "Destination",
+    "metadata": {"name": "demo-store", "namespace": SYSTEM},
+    "spec": {
+        "type": "otlphttp",
+        "destinationName": "Demo store",
+        "data": {"OTLP_HTTP_ENDPOINT": f"http://store.{STORE}:4318"},
+        "signals": ["TRACES", "METRICS", "LOGS"],
+    },
+}
+SOURCE: dict[str, Any] = {
+    "apiVersion": "odigos.io/v1alpha1",
+    "kind": "Source",
+    "metadata": {"name": f"namespace-{SHOP}", "namespace": SHOP},
+    "spec": {"workload": {"namespace": SHOP, "kind": "Namespace", "name": SHOP}},
+}
+
+T = TypeVar("T")
+
+
+class WalkError(Exception):
+    """A step did not reach its end; the text says what was seen and what to look at."""
+
+
+def until(what: str, seconds: float, look: Callable[[], T | None], describe: Callable[[], str] = lambda: "") -> T:
+    """What `look` returns once it is not None; a WalkError with `describe()` when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            seen = look()
+        except KubectlError as error:
+            seen, last = None, str(error)
+        else:
+            last = ""
+        if seen is not None:
+            return seen
+        if time.monotonic() > deadline:
+            raise WalkError(f"{what}: not within {seconds:.0f} s. {last} {describe()}".strip())
+        time.sleep(0.5)
+
+
+def install(kubectl: Kubectl, built: Sequence[images.BuiltImage]) -> None:
+    """odigos-cp, as a user would; a new build under the same tag restarts what runs the old one."""
+    kubectl("apply", "-k", str(ROOT / "manifests/overlays/local"), timeout=120)
+    digests = {image.name: image.digest for image in built}
+    if digest := digests.get("control-plane"):
+        mark_build(kubectl, SYSTEM, "deployment/odigos", digest)
+    wait_rolled_out(kubectl, SYSTEM, "deployment/odigos", 180)
+    if digest := digests.get("collector"):
+        for workload in ("deployment/odigos-gateway", "daemonset/odigos-node"):
+            if kubectl("get", workload, "-n", SYSTEM, "--ignore-not-found", "-o", "name").strip():
+                mark_build(kubectl, SYSTEM, workload, digest)
+
+
+def mark_build(kubectl: Kubectl, namespace: str, workload: str, digest: str) -> None:
+    """A template annotation with the image's digest: a no-op for the same build, a rolling restart for another."""
+    annotation = {"spec": {"template": {"metadata": {"annotations": {BUILD_ANNOTATION: digest}}}}}
+    kubectl("patch", workload, "-n", namespace, "--type=merge", "-p", json.dumps(annotation))
+
+
+def deploy_store(kubectl: Kubectl) -> None:
+    kubectl("apply", "-k", str(ROOT / "demo/manifests/store"))
+    wait_rolled_out(kubectl, STORE, "deployment/store", 120)
+    kubectl.apply(DESTINATION)
+
+
+def deploy_shop(kubectl: Kubectl) -> None:
+    kubectl("apply", "-k", str(ROOT / "demo/manifests/shop"))
+    for workload in shop_workloads(kubectl):
+        wait_rolled_out(kubectl, SHOP, f"deployment/{workload}", 180)
+
+
+def shop_workloads(kubectl: Kubectl) -> list[str]:
+    return [d["metadata"]["name"] for d in kubectl.json("get", "deployments", "-n", SHOP)["items"]]
+
+
+def wait_rolled_out(kubectl: Kubectl, namespace: str, workload: str, seconds: float) -> None:
+    try:
+        kubectl("rollout", "status", workload, "-n", namespace, f"--timeout={seconds:.0f}s", timeout=seconds + 10)
+    except KubectlError as error:
+        pods = kubectl("get", "pods", "-n", namespace, "-o", "wide", check=False)
+        events = kubectl("get", "events", "-n", namespace, "--sort-by=.lastTimestamp", check=False)
+        raise WalkError(f"{workload} in {namespace} is not ready: {error}\n{pods}\n" + events[-3000:]) from error
+
+
+def instrument(kubectl: Kubectl) -> None:
+    """The whole wish: one Source."""
+    kubectl.apply(SOURCE)
+
+
+def wait_for_trace(kubectl: Kubectl, say: Callable[[str], None], seconds: float = 300) -> dict[str, Any]:
+    """The first trace that crosses all three applications; meanwhile each change of a condition is told."""
+    told: dict[tuple[str, str], str] = {}
+
+    def look() -> dict[str, Any] | None:
+        for application in applications(kubectl):
+            name = application["spec"]["workload"]["name"]
+            for condition in application.get("status", {}).get("conditions", []):
+                word = f"{condition['status']} {condition['reason']}"
+                if told.get((name, condition["type"])) != word:
+                    told[name, condition["type"]] = word
+                    say(f"{name:<10} {condition['type']:<17} {condition['status']:<7} {condition['reason']}")
+        traces = kubectl.raw(f"{STORE_API}/api/traces?services={','.join(CROSSED)}")["traces"]
+        return traces[0] if traces else None
+
+    return until("a trace across " + ", ".join(CROSSED), seconds, look, lambda: why_not(kubectl))
+
+
+def applications(kubectl: Kubectl, namespace: str = SHOP) -> list[dict[str, Any]]:
+    return list(kubectl.json("get", "instrumentedapplications", "-n", namespace)["items"])
+
+
+def why_not(kubectl: Kubectl) -> str:
+    """Every condition of every application and destination that is not True, for the one who must mend it."""
+    lines = []
+    objects = kubectl.json("get", "instrumentedapplications,destinations,collectorsgroups,sources", "-A")["items"]
+    for item in objects:
+        for condition in item.get("status", {}).get("conditions", []):
+            if condition["status"] != "True":
+                who = f"{item['kind']} {item['metadata']['name']}"
+                lines.append(f"{who}: {condition['type']}={condition['status']} {condition['reason']}: {condition['message']}")
+    pods = kubectl("get", "pods", "-A", "-o", "wide", check=False)
+    return "\n" + "\n".join(lines) + "\n" + pods
+
+
+def table(kubectl: Kubectl) -> list[tuple[str, ...]]:
+    """What happened: application, language and its evidence, agent, collector, spans received."""
+    services = kubectl.raw(f"{STORE_API}/api/summary")["services"]
+    rows: list[tuple[str, ...]] = [("APPLICATION", "LANGUAGE", "EVIDENCE", "AGENT", "COLLECTOR", "SPANS RECEIVED")]
+    for application in applications(kubectl):
+        status = application.get("status", {})
+        verdicts = {c["name"]: c for c in status.get("injection", {}).get("containers", [])}
+        for runtime in status.get("runtimes", []):
+            strongest = max(runtime.get("evidence", []), key=lambda e: int(e["weight"]), default=None)
+            seen = f"{strongest['rule']}: {strongest['saw']}" if strongest else runtime.get("reason", "")
+            verdict = verdicts.get(runtime["container"], {})
+            name = application["spec"]["workload"]["name"]
+            spans = services.get(application["spec"].get("serviceName", name), {}).get("spans", 0)
+            rows.append(
+                (
+                    name,
+                    f"{runtime['language']} {runtime.get('version', '')}".strip(),
+                    seen if len(seen) <= 60 else "…" + seen[-59:],
+                    verdict.get("agent") or f"none ({verdict.get('reason', 'not decided')})",
+                    status.get("collector", {}).get("group", "-"),
+                    str(spans),
+                )
+            )
+    return rows
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def bring_in(cluster: LocalCluster | None, kubectl: Kubectl, built: Sequence[images.BuiltImage]) -> str:
+    """The images on the nodes: imported into our own cluster; on a foreign one, checked, with what to do if not there."""
+    if cluster is not None:
+        return cluster.import_images([image.archive for image in built])
+    present = {
+        name.removeprefix("docker.io/")
+        for node in kubectl.json("get", "nodes")["items"]
+        for image in node["status"].get("images", [])
+        for name in image.get("names", [])
+    }
+    missing = [image for image in built if image.reference.removeprefix("docker.io/") not in present]
+    if missing:
+        files = "\n".join(f"  {image.reference}: {image.archive}" for image in missing)
+        raise WalkError(
+            "the nodes of this cluster do not have these images yet; load the archives (for example `kind load "
+            f"image-archive`, `k3s ctr images import`, or your registry with the same names), then run again:\n{files}"
+        )
+    return "all there"
+
+
+def walk(name: str, foreign: str, *, images_only: bool, hold: bool) -> None:
+    steps = Steps()
+    cluster: LocalCluster | None = None
+    if foreign:
+        print(f"KUBECONFIG is set: using the cluster of {foreign} instead of building one. This will")
+        print(f"  install odigos-cp into its namespace {SYSTEM}, with CRDs and a webhook for labelled pods only,")
+        print(f"  deploy a demo into the namespaces {SHOP} and {STORE}, and instrument {SHOP}. Nothing else is touched.")
+    with steps.step("build the images") as step:
+        built = images.ensure(images.all_images(), step.say)
+        step.note(f"{len(built)} images")
+    if images_only:
+        return
+    if foreign:
+        kubectl = Kubectl(Path(foreign))
+    else:
+        cluster = LocalCluster(name)
+        cluster.up(steps)
+        kubectl = Kubectl(cluster.kubeconfig, cluster.kubectl_path)
+    with steps.step("bring the images to the nodes") as step:
+        step.note(bring_in(cluster, kubectl, built))
+    with steps.step("install odigos-cp: kubectl apply -k manifests/overlays/local"):
+        install(kubectl, built)
+    with steps.step("deploy the demo destination and write its Destination"):
+        deploy_store(kubectl)
+    with steps.step("deploy the demo shop: Java, Python and Node.js, and a load generator in Go"):
+        deploy_shop(kubectl)
+    with steps.step("instrument the shop: one Source for its namespace"):
+        instrument(kubectl)
+    with steps.step("wait for a trace that crosses all three applications") as step:
+        trace = wait_for_trace(kubectl, step.say)
+        step.note(f"trace {trace['traceId']} with {trace['spans']} spans")
+    print("\nWhat happened:")
+    print_table(table(kubectl))
+    print(f"\n  kubeconfig: export KUBECONFIG={kubectl.kubeconfig}")
+    if hold:
+        hold_ui(kubectl)
+
+
+def hold_ui(kubectl: Kubectl) -> None:
+    """The UI by port-forward until Ctrl-C; kubectl ends its forward when the pod goes, so it is started again."""
+    print(f"  UI: {UI}  (Ctrl-C closes it; the cluster stays: `make down` removes it)", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    while True:
+        forward = kubectl.popen("port-forward", "svc/odigos-ui", "3000:3000", "-n", SYSTEM)
+        try:
+            forward.wait()
+        finally:
+            forward.terminate()
+            forward.wait(timeout=10)
+        print("  the port-forward ended; starting it again", flush=True)
+        time.sleep(1)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument("--name", default="run", help="name of the local cluster")
+    parser.add_argument("--images-only", action="store_true", help="build the images and stop")
+    parser.add_argument("--no-hold", action="store_true", help="do not hold the UI open at the end")
+    given = parser.parse_args()
+    try:
+        walk(given.name, os.environ.get("KUBECONFIG", ""), images_only=given.images_only, hold=not given.no_hold)
+    except KeyboardInterrupt:
+        print()
+    except (WalkError, KubectlError, subprocess.SubprocessError) as error:
+        print(f"\nmake run stopped: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

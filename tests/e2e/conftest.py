@@ -1,0 +1,58 @@
+"""odigos-cp installed on the real cluster, with the demo shop and the destination that stores what it receives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from cluster import images, walk
+from cluster.kubectl import Kubectl
+from cluster.local import LocalCluster
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here waits for real pods: a minute is nothing unusual."""
+    for item in items:
+        if "tests/e2e" in str(item.path):
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(600))
+
+
+@dataclass
+class Shop:
+    """The demo shop, and its pod templates as they were before anything was instrumented."""
+
+    kubectl: Kubectl
+    before: dict[str, str]
+
+    def templates(self) -> dict[str, str]:
+        deployments = self.kubectl.json("get", "deployments", "-n", walk.SHOP)["items"]
+        return {d["metadata"]["name"]: json.dumps(d["spec"]["template"], sort_keys=True) for d in deployments}
+
+    def pods(self) -> list[dict[str, Any]]:
+        pods = self.kubectl.json("get", "pods", "-n", walk.SHOP)["items"]
+        return [p for p in pods if "deletionTimestamp" not in p["metadata"]]
+
+
+@pytest.fixture(scope="session")
+def installed(local_cluster: LocalCluster, kubectl: Kubectl) -> Iterator[Kubectl]:
+    """odigos-cp as a user installs it, from images built here."""
+    built = images.ensure(images.all_images(), print)
+    local_cluster.import_images([image.archive for image in built])
+    walk.install(kubectl, built)
+    yield kubectl
+    kubectl("delete", "-k", str(walk.ROOT / "manifests/overlays/local"), "--ignore-not-found", timeout=180)
+
+
+@pytest.fixture(scope="session")
+def shop(installed: Kubectl) -> Iterator[Shop]:
+    walk.deploy_store(installed)
+    walk.deploy_shop(installed)
+    shop = Shop(installed, {})
+    shop.before.update(shop.templates())
+    yield shop
+    installed("delete", "namespace", walk.SHOP, walk.STORE, "--ignore-not-found", timeout=180)
