@@ -94,9 +94,7 @@ def issue(namespace: str, now: datetime) -> Issued:
             .not_valid_before(now - BACKDATE)
             .not_valid_after(ends)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         )
 
     ca = (
@@ -282,9 +280,7 @@ class Certificates:
                 "name": self._key.name,
                 "namespace": self._key.namespace,
                 "labels": {CA_LABEL: "true", MANAGED_LABEL: MANAGED_BY},
-                "ownerReferences": [
-                    {"apiVersion": "v1", "kind": "Pod", "name": self._pod_name, "uid": self._pod_uid}
-                ],
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": self._pod_name, "uid": self._pod_uid}],
             },
             "data": {CA_FILE: text},
         }

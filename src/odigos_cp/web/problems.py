@@ -22,7 +22,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """`type` is a word for machines, `detail` says what happened and why, `fix` what to do, `field` where in the body."""
+    """`type` is a word for machines, `detail` says what happened and why, `fix` what to do, `field` where."""
 
     def __init__(
         self,
@@ -120,27 +120,24 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         404: "See the pages of the UI, or /api/meta for whether the API is there.",
         405: "Use one of the methods in the Allow header.",
     }.get(error.status_code, "")
-    detail = {404: f"There is nothing at {request.url.path[:200]}.", 405: f"{request.method} is not possible here."}.get(
-        error.status_code, str(error.detail)
-    )
+    said = {404: f"There is nothing at {request.url.path[:200]}.", 405: f"{request.method} is not possible here."}
+    detail = said.get(error.status_code, str(error.detail))
     word = HTTPStatus(error.status_code).name.lower()
     return Problem(error.status_code, word, detail, fix=fix, headers=error.headers).response()
 
 
-async def on_fault(request: Request, error: Exception) -> Response:
-    """A bug of ours: the person gets a sentence, the log gets the trace."""
-    log.error("ui_request_crashed", method=request.method, path=request.url.path, exc_info=error)
+def fault(method: str, path: str, error: Exception) -> Problem:
+    """What a handler did not foresee. A bug of ours: the person gets a sentence, the log gets the trace."""
+    if isinstance(error, Problem):
+        return error
+    log.error("ui_request_crashed", method=method, path=path[:200], exc_info=error)
     return Problem(
         500,
         "fault",
         "odigos-cp failed to answer: this is a fault of odigos-cp, not of what you did.",
         fix="The log of the odigos-cp pod has the details: kubectl -n odigos-system logs deploy/odigos",
-    ).response()
+    )
 
 
-HANDLERS = {
-    Problem: on_problem,
-    errors.ApiError: on_api_error,
-    HTTPException: on_http_exception,
-    Exception: on_fault,
-}
+HANDLERS = {Problem: on_problem, errors.ApiError: on_api_error, HTTPException: on_http_exception}
+"""For Starlette. What no handler foresaw is answered by the guard, so that it too has the protecting headers."""

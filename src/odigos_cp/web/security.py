@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from odigos_cp.web import problems
 from odigos_cp.web.problems import Problem
 
 UI_HEADER = "x-odigos-ui"
@@ -70,9 +71,8 @@ def refusal(method: str, path: str, headers: Headers, rules: Rules) -> Problem |
 def _foreign_host(headers: Headers, rules: Rules) -> Problem | None:
     hosts = headers.getlist("host")
     if len(hosts) != 1:
-        return Problem(
-            400, "host", f"The request has {len(hosts)} Host headers instead of one.", fix="Send exactly one Host header."
-        )
+        said = f"The request has {len(hosts)} Host headers instead of one."
+        return Problem(400, "host", said, fix="Send exactly one Host header.")
     if not rules.host_pattern.fullmatch(hosts[0]):
         return Problem(
             421,
@@ -133,11 +133,8 @@ def _too_large(rules: Rules) -> Problem:
         "too_large",
         f"The body is larger than {rules.body_limit // 1024} KiB, which no request to this API needs.",
         fix="Send less.",
+        headers={"connection": "close"},
     )
-
-
-class _TooLarge(Exception):
-    pass
 
 
 class Guard:
@@ -168,7 +165,7 @@ class Guard:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self.rules.body_limit:
-                raise _TooLarge
+                raise _too_large(self.rules)
             return message
 
         problem = refusal(scope["method"], scope["path"], Headers(scope=scope), self.rules)
@@ -176,10 +173,10 @@ class Guard:
             try:
                 await self.app(scope, receive_bounded, send_guarded)
                 return
-            except _TooLarge:
+            except Exception as error:
                 if response_started:
                     raise
-                problem = _too_large(self.rules)
+                problem = problems.fault(scope["method"], scope["path"], error)
         # What is left of a refused request's body is not worth reading.
         problem.headers["connection"] = "close"
         await problem.response()(scope, receive, send_guarded)
