@@ -6,12 +6,13 @@ Whatever goes wrong here, the application runs; one line on stderr says that it 
 Old syntax on purpose: an old Python reads this file too, and must run on as if it were not there.
 """
 
+# ruff: noqa: UP031, UP036 - the syntax of the oldest Python that may meet this file
 import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 AGENT = os.path.join(os.path.dirname(HERE), "agent")
-LAST_TRY_SECONDS = 0.6
+LAST_TRY = 0.6  # seconds
 
 
 def run_own_sitecustomize():
@@ -39,14 +40,16 @@ def settings():
 
 
 def hurry_at_exit():
-    """The SDK flushes three signals one after the other: each gets one short try, or a dead collector holds the exit."""
+    """The SDK flushes three signals one after the other: one short try each, or a dead collector holds the exit."""
     import atexit
 
     from opentelemetry.exporter.otlp.common import http
 
     def hurry():
         submit = http._OTLPHTTPClient._submit
-        http._OTLPHTTPClient._submit = lambda client, data, timeout: submit(client, data, min(timeout, LAST_TRY_SECONDS))
+        http._OTLPHTTPClient._submit = lambda client, data, timeout: submit(
+            client, data, min(timeout, LAST_TRY_SECONDS)
+        )
         http._MAX_RETRIES = 1
 
     atexit.register(hurry)  # after the SDK's own, hence called before them

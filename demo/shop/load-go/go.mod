@@ -1,0 +1,3 @@
+module github.com/odigos-cp/demo-load
+
+go 1.26

@@ -1,0 +1,1 @@
+"""The demo destination: python -m store (see __main__.py)."""
