@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,6 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from odigos_cp.api.application import APPLICATIONS, InstrumentedApplication
 from odigos_cp.api.meta import INSTRUMENTED_LABEL
 from odigos_cp.domain import injection
+from odigos_cp.kube import metrics
 from odigos_cp.kube.stores import Stores
 from odigos_cp.web.server import WEBHOOK_LIMITS
 from odigos_cp.web.waiting import Changes
@@ -32,6 +34,9 @@ PLAN_SECONDS = 1.0
 """How long a Pod may be kept waiting for a plan that the cache does not have yet; the API server gives us 3 s."""
 WARNING_LIMIT = 240
 API_VERSION = "admission.k8s.io/v1"
+
+REVIEWS = metrics.counter("odigos_admission_reviews_total", "Pods that came by, and what became of them.", "outcome")
+SECONDS = metrics.histogram("odigos_admission_seconds", "How long a Pod was kept waiting for the answer.")
 
 
 @dataclass(frozen=True)
@@ -129,10 +134,12 @@ class Endpoint:
             review = parse(await _bounded(request))
         except ValueError as error:
             log.warning("admission_review_malformed", reason=str(error))
-            _count("malformed")
+            REVIEWS.inc("malformed")
             return PlainTextResponse(f"This is no review that can be answered: {error}\n", 400)
+        began = anyio.current_time()
         answer = await self._answer(review)
-        _count(answer.outcome)
+        SECONDS.observe(anyio.current_time() - began)
+        REVIEWS.inc(answer.outcome)
         if answer.warning:
             log.warning(
                 "pod_not_injected",
@@ -171,7 +178,3 @@ async def _bounded(request: Request) -> bytes:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _count(outcome: str) -> None:
-    REVIEWS.labels(outcome).inc()

@@ -96,7 +96,7 @@ def _later(status: int, type_: str, detail: str, seconds: float) -> Problem:
         status,
         type_,
         detail,
-        fix="Nothing to do: try again in a few seconds.",
+        fix="Try again in a few seconds.",
         headers={"retry-after": str(max(1, round(seconds)))},
     )
 
@@ -111,6 +111,13 @@ async def on_api_error(request: Request, error: Exception) -> Response:
     problem = from_api_error(error)
     log.warning("ui_request_failed", method=request.method, path=request.url.path, error=str(error))
     return problem.response()
+
+
+async def on_timeout(request: Request, error: Exception) -> Response:
+    log.warning("ui_request_timed_out", method=request.method, path=request.url.path)
+    return _later(
+        503, "timeout", "The API server took too long; the change may or may not have happened.", 5
+    ).response()
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -139,5 +146,10 @@ def fault(method: str, path: str, error: Exception) -> Problem:
     )
 
 
-HANDLERS = {Problem: on_problem, errors.ApiError: on_api_error, HTTPException: on_http_exception}
+HANDLERS = {
+    Problem: on_problem,
+    errors.ApiError: on_api_error,
+    TimeoutError: on_timeout,
+    HTTPException: on_http_exception,
+}
 """For Starlette. What no handler foresaw is answered by the guard, so that it too has the protecting headers."""
