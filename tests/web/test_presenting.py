@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import yaml
@@ -50,7 +51,7 @@ def page(
     return presenting.applications(world, seq=7)
 
 
-def row(*conditions: Condition, enabled: bool = True, label: str = "", **status: object) -> ApplicationView:
+def row(*conditions: Condition, enabled: bool = True, label: str = "", **status: Any) -> ApplicationView:
     known = application(enabled=enabled, conditions=conditions, **status)
     return page(workload(label=label), applications=[known], sources=[source()] if enabled else []).items[0]
 

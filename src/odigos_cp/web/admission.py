@@ -116,7 +116,8 @@ def response(review: Review, answer: Answer) -> dict[str, Any]:
         verdict["patch"] = base64.b64encode(json.dumps(answer.patch).encode()).decode()
     if answer.warning:
         # An HTTP header carries it to kubectl: one line of ASCII.
-        line = " ".join(answer.warning.encode("ascii", "replace").decode().split())
+        ascii_only = "".join(c if " " <= c <= "~" else " " for c in answer.warning)
+        line = " ".join(ascii_only.split())
         verdict["warnings"] = [line[:WARNING_LIMIT]]
     return {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": verdict}
 

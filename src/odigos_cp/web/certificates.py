@@ -56,6 +56,8 @@ BACKDATE = timedelta(hours=1)
 """Clocks of nodes differ."""
 SWITCH_BEFORE_END = timedelta(hours=1)
 LOOK_AGAIN_SECONDS = 3600.0
+BETWEEN_WRITES_SECONDS = 1.0
+"""Should anyone fight over the ConfigMap, it stays a slow fight."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
@@ -169,6 +171,11 @@ class State:
         """What the ConfigMap has to say."""
         return (self.current.ca + (self.following.ca if self.following else b"")).decode()
 
+    @property
+    def due(self) -> datetime:
+        """When the clock alone asks for the next step."""
+        return self.current.ends - SWITCH_BEFORE_END if self.following else self.current.renew_at
+
 
 def advance(state: State, trusted: frozenset[bytes], now: datetime, make: Callable[[], Issued]) -> State:
     """The next state; the same one when it is not time for anything."""
@@ -228,19 +235,19 @@ class Certificates:
         failures = 0
         while True:
             self._advance()
-            pause = LOOK_AGAIN_SECONDS
             try:
-                await self._publish()
+                if not self._is_published():
+                    await self._publish()
+                    await anyio.sleep(BETWEEN_WRITES_SECONDS)
                 failures = 0
             except ApiError as error:
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
                 log.warning("webhook_ca_not_published", config_map=str(self._key), error=str(error), retry_in=pause)
-            if failures:
                 await anyio.sleep(pause)
-            else:
-                due = (self.state.current.renew_at - self._now()).total_seconds()
-                await self._changes.wait_until(self._has_work, min(pause, due) if due > 0 else pause)
+                continue
+            due = (self.state.due - self._now()).total_seconds()
+            await self._changes.wait_until(self._has_work, min(max(due, 1.0), LOOK_AGAIN_SECONDS))
 
     def _advance(self) -> None:
         trusted = trusted_by(self._configurations.get(Key("", CONFIGURATION)))
@@ -265,8 +272,6 @@ class Certificates:
         return seen is not None and seen.data.get(CA_FILE) == text
 
     async def _publish(self) -> None:
-        if self._is_published():
-            return
         text = self.state.published
         written = await self._client.apply(CONFIG_MAPS, self._config_map(text), manager=MANAGER)
         self._said = (text, written.resource_version)

@@ -224,10 +224,7 @@ class Api:
                 if wish.secret is not None:
                     with contextlib.suppress(AlreadyExists):  # its name says its content: an earlier try made it
                         await self._client.create(destinations.SECRETS, wish.secret)
-                try:
-                    written = await self._client.create(DESTINATIONS, wish.body)
-                except AlreadyExists:
-                    raise _taken(wish) from None
+                written = await self._client.apply(DESTINATIONS, wish.body, manager=wishes.MANAGER)
             store = self._stores[DESTINATIONS]
             await self._changes.wait_until(lambda: store.has_seen(written.key, written.resource_version), SEEN_SECONDS)
         log.info("destination_added", destination=wish.key.name, type=wanted.type)
@@ -342,8 +339,9 @@ class Api:
 def watch(stores: Stores, hub: Hub) -> None:
     """Makes the caches' changes the hub's topics, and sets up the indexes the API reads. Before the caches start."""
     stores[PODS].add_index(MARKED_PODS, lambda pod: (True,) if INSTRUMENTED_LABEL in pod.metadata.labels else ())
-    for kind in (*WORKLOADS.values(), APPLICATIONS, SOURCES, NAMESPACES, CONFIGURATIONS):
-        stores[kind].subscribe(hub.handler("sources"))
+    for kind in READ_KINDS:
+        if kind is not PODS:
+            stores[kind].subscribe(hub.handler("sources"))
     stores[PODS].subscribe(hub.handler("sources", matters=_matters))
     stores[DESTINATIONS].subscribe(hub.handler("destinations"))
     stores[GROUPS].subscribe(hub.handler("collectors"))

@@ -196,7 +196,7 @@ class _LimitedProtocol(H11Protocol):
             key=lambda c: c._deadline.when() if c._deadline else 0.0,
             default=self,
         )
-        self.connections.discard(victim)  # type: ignore[arg-type]
+        self.connections.discard(victim)
         victim.transport.abort()
 
     def _arm(self) -> None:
