@@ -1,0 +1,553 @@
+"""How does odigos-cp speak to the API server? One HTTP session, a deadline on every call, errors as types.
+
+The only file that imports kubernetes_asyncio, and only to find out where the API server is and how to prove who we are
+(in-cluster, kubeconfig with certificates, tokens, exec plugins): its transport has no deadlines and makes dicts.
+Reads that the server sheds (429, 503 with Retry-After) are asked again within their deadline; writes never are: the
+controller that wanted them decides anew. A refused token or an unknown certificate makes the access be read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import anyio
+import structlog
+from yarl import URL
+
+from odigos_cp.api.meta import Key, Kind, R
+from odigos_cp.kube import errors, lines, metrics, wire
+from odigos_cp.kube.wire import Page, WatchEvent, Written
+
+__all__ = ["Access", "Client", "Page", "WatchEvent", "Written"]
+
+log = structlog.get_logger(__name__)
+
+REQUESTS = metrics.counter("odigos_kube_requests_total", "Calls to the API server.", "verb", "resource", "code")
+SECONDS = metrics.histogram(
+    "odigos_kube_request_seconds", "How long calls to the API server took, watches not counted.", "verb", "resource"
+)
+OVERLONG = metrics.counter("odigos_kube_overlong_lines_total", "Watch lines too long to keep.", "resource")
+
+LIST_SECONDS: Final = 60.0
+"""A page may be some megabytes, from a server that is busy."""
+READ_SECONDS: Final = 70.0
+"""Bookmarks come about each minute: a watch that is silent for longer is dead."""
+ACCESS_SECONDS: Final = 60.0
+"""A service account's token and CA are read again so often; the kubelet rotates them long before they end."""
+REFRESH_SECONDS: Final = 10.0
+"""A refused token makes the access be read again, but not more often than this."""
+LOAD_SECONDS: Final = 30.0
+"""An exec plugin may ask a cloud for a token."""
+READ_RETRIES: Final = 2
+ERROR_BYTES: Final = 64 * 1024
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the API server is, and how we prove to it who we are."""
+
+    host: str
+    tls: ssl.SSLContext | None = None
+    authorization: str = ""
+    proxy: str | None = None
+    server_hostname: str | None = None
+    fingerprint: str = ""
+    """Of the certificates that `tls` was made from: connections stay as long as it does."""
+    expires: bool = False
+    """To be read again each minute: the files of a service account."""
+
+
+Load = Callable[[], Awaitable[Access]]
+
+
+class Client:
+    """Make it with `await Client.connect()`, and close it: it is an async context manager."""
+
+    def __init__(
+        self, access: Access, load: Load | None = None, *, timeout: float = 15.0, user_agent: str = "odigos-cp"
+    ) -> None:
+        self._access = access
+        self._load = load
+        self._loaded_at = anyio.current_time()
+        self._loading = anyio.Lock()
+        self._timeout = timeout
+        self._warned: set[str] = set()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=30),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"},
+            auto_decompress=True,
+            read_bufsize=2**18,
+        )
+
+    @classmethod
+    async def connect(
+        cls,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        *,
+        timeout: float = 15.0,
+        user_agent: str = "odigos-cp",
+    ) -> Client:
+        """Reads the access; makes no call yet. Without a kubeconfig: the pod's service account, else ~/.kube/config."""
+
+        async def load() -> Access:
+            return await _load_access(kubeconfig, context)
+
+        return cls(await load(), load, timeout=timeout, user_agent=user_agent)
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+    # Reads
+
+    async def list_page(
+        self,
+        kind: Kind[R],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 500,
+        continue_token: str = "",
+        resource_version: str = "",
+    ) -> Page[R]:
+        """One page. Without a resource version the answer is as fresh as the write before it."""
+        params = _given(
+            limit=str(limit),
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+            resourceVersion=resource_version,
+        ) | _given(**{"continue": continue_token})
+        body = await self._read("list", kind, _path(kind, namespace), params, timeout=max(self._timeout, LIST_SECONDS))
+        try:
+            return wire.page(kind, body)
+        except ValueError as error:
+            raise errors.ServerError(f"the answer is no list: {error}", status=200, action=f"list {kind}") from None
+
+    async def get(self, kind: Kind[R], key: Key) -> R:
+        return _decoded(kind, key, await self._read("get", kind, _object_path(kind, key)))
+
+    async def version(self) -> str:
+        """The cluster's version, as v1.36.2."""
+        found = wire.decode_dict(await self._read("get", "version", "/version"))
+        return str(found.get("gitVersion", "unknown"))
+
+    async def get_text(self, path: str, *, params: Mapping[str, str] | None = None, limit_bytes: int = 65536) -> str:
+        """The first bytes of something that is no object: a pod's log, what a proxied service says."""
+        body = await self._read("get", "text", path, dict(params or {}), limit_bytes=limit_bytes)
+        return body.decode(errors="replace")
+
+    @asynccontextmanager
+    async def watch(
+        self,
+        kind: Kind[R],
+        *,
+        resource_version: str,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout_seconds: float = 300,
+        read_timeout: float = READ_SECONDS,
+    ) -> AsyncIterator[AsyncIterator[WatchEvent[R]]]:
+        """Events after the version, until the server ends it. A dead stream raises; half a line is no event."""
+        action = f"watch {kind}"
+        params = _given(
+            watch="true",
+            allowWatchBookmarks="true",
+            resourceVersion=resource_version,
+            timeoutSeconds=str(max(1, int(timeout_seconds))),
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+        )
+        deadline = aiohttp.ClientTimeout(
+            total=timeout_seconds + read_timeout, sock_connect=self._timeout, sock_read=read_timeout
+        )
+        path = _path(kind, namespace)
+        async with (
+            self._opened("watch", str(kind), "GET", path, params, deadline) as response,
+            aclosing(self._events(kind, response, action)) as events,
+        ):
+            yield events
+
+    async def _events(
+        self, kind: Kind[R], response: aiohttp.ClientResponse, action: str
+    ) -> AsyncGenerator[WatchEvent[R], None]:
+        try:
+            async with aclosing(lines.split(response.content.iter_any())) as split:
+                async for line in split:
+                    if isinstance(line, lines.Overlong):
+                        OVERLONG.inc(str(kind))
+                        yield WatchEvent("OVERLONG", None, "", Key("", ""))
+                    else:
+                        yield wire.event(kind, line)
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            raise errors.Unreachable(f"the stream broke: {_why(error)}", action=action) from error
+
+    # Writes
+
+    async def apply(
+        self,
+        kind: Kind[Any],
+        body: Mapping[str, Any],
+        *,
+        manager: str,
+        force: bool = True,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Written:
+        """Server-side apply: `manager` owns exactly the fields of `body`, and gives up those it left out."""
+        full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
+        path = _object_path(kind, _key_in(kind, body), subresource)
+        params = {"fieldManager": manager} | _given(force="true" if force else "", dryRun="All" if dry_run else "")
+        answer = await self._write("apply", kind, "PATCH", path, full, params, "application/apply-patch+yaml")
+        return wire.written(kind, answer)
+
+    async def create(self, kind: Kind[Any], body: Mapping[str, Any]) -> Written:
+        full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
+        namespace = str(body.get("metadata", {}).get("namespace", ""))
+        if kind.namespaced and not namespace:
+            raise ValueError(f"a {kind.kind} to be created needs metadata.namespace")
+        return wire.written(kind, await self._write("create", kind, "POST", _path(kind, namespace), full))
+
+    async def replace(self, kind: Kind[R], key: Key, body: Mapping[str, Any]) -> R:
+        """PUT; with metadata.resourceVersion in the body it fails with Conflict if someone was faster."""
+        full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
+        return _decoded(kind, key, await self._write("replace", kind, "PUT", _object_path(kind, key), full))
+
+    async def delete(
+        self, kind: Kind[Any], key: Key, *, uid: str | None = None, grace_seconds: int | None = None
+    ) -> None:
+        """With `uid` only that very object: another one of the same name is a Conflict."""
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        await self._write("delete", kind, "DELETE", _object_path(kind, key), options)
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What has no kind here: access reviews, events."""
+        return wire.decode_dict(await self._write("post", path.rsplit("/", 1)[-1], "POST", path, body))
+
+    # Transport
+
+    async def _read(
+        self,
+        verb: str,
+        resource: Kind[Any] | str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+        limit_bytes: int | None = None,
+    ) -> bytes:
+        """Asked again when the server sheds load and says when to come back, as long as the deadline allows."""
+        deadline = anyio.current_time() + (timeout or self._timeout)
+        retries = READ_RETRIES
+        while True:
+            left = max(0.001, deadline - anyio.current_time())
+            try:
+                return await self._call(verb, str(resource), "GET", path, params, left, limit_bytes=limit_bytes)
+            except (errors.TooManyRequests, errors.ServerError) as error:
+                pause = error.retry_after
+                if not retries or not pause or anyio.current_time() + pause >= deadline:
+                    raise
+            retries -= 1
+            await anyio.sleep(pause)
+
+    async def _write(
+        self,
+        verb: str,
+        resource: Kind[Any] | str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any],
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        return await self._call(
+            verb, str(resource), method, path, params, self._timeout, wire.encode(body), content_type
+        )
+
+    async def _call(
+        self,
+        verb: str,
+        resource: str,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        seconds: float,
+        data: bytes | None = None,
+        content_type: str = "",
+        limit_bytes: int | None = None,
+    ) -> bytes:
+        started = anyio.current_time()
+        deadline = aiohttp.ClientTimeout(total=seconds)
+        action = f"{verb} {resource}"
+        try:
+            async with self._opened(verb, resource, method, path, params, deadline, data, content_type) as response:
+                self._say_warnings(response)
+                try:
+                    if limit_bytes is not None:
+                        return await _first_bytes(response, limit_bytes)
+                    return await response.read()
+                except (aiohttp.ClientError, OSError) as error:
+                    raise errors.Unreachable(f"the answer broke off: {_why(error)}", action=action) from error
+        finally:
+            SECONDS.observe(anyio.current_time() - started, verb, resource)
+
+    @asynccontextmanager
+    async def _opened(
+        self,
+        verb: str,
+        resource: str,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        deadline: aiohttp.ClientTimeout,
+        data: bytes | None = None,
+        content_type: str = "",
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response with status 2xx. A refused token or certificate gets one more try with what is on disk now."""
+        action = f"{verb} {resource} ({method} {path})"
+        response = await self._sent(action, verb, resource, method, path, params, deadline, data, content_type)
+        if response is None or response.status == 401:
+            if response is not None:
+                response.close()
+            await self._refresh(older_than=REFRESH_SECONDS)
+            response = await self._sent(
+                action, verb, resource, method, path, params, deadline, data, content_type, final=True
+            )
+            assert response is not None
+        try:
+            if response.status >= 300:
+                raise await _refusal(response, action)
+            yield response
+        finally:
+            if response.content.at_eof():
+                response.release()
+            else:
+                response.close()  # the rest of a stream is of no use, nor is its connection
+
+    async def _sent(
+        self,
+        action: str,
+        verb: str,
+        resource: str,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        deadline: aiohttp.ClientTimeout,
+        data: bytes | None,
+        content_type: str,
+        *,
+        final: bool = False,
+    ) -> aiohttp.ClientResponse | None:
+        """The head of the answer; None when the server's certificate is not trusted and may have been rotated."""
+        if self._access.expires:
+            await self._refresh(older_than=ACCESS_SECONDS)
+        access = self._access
+        headers = _given(**{"Authorization": access.authorization, "Content-Type": content_type})
+        try:
+            response = await self._session.request(
+                method,
+                URL(access.host + path, encoded=True).update_query(dict(params or {})),
+                data=data,
+                headers=headers,
+                ssl=access.tls or True,
+                server_hostname=access.server_hostname,
+                proxy=access.proxy,
+                timeout=deadline,
+                allow_redirects=False,
+            )
+        except aiohttp.ClientConnectorCertificateError as error:
+            REQUESTS.inc(verb, resource, "certificate")
+            if final or self._load is None:
+                raise errors.Unreachable(
+                    f"the certificate of {access.host} is not trusted: {error.certificate_error}. "
+                    "Check the CA in the kubeconfig or service account",
+                    action=action,
+                ) from error
+            return None
+        except (aiohttp.ClientError, OSError) as error:
+            REQUESTS.inc(verb, resource, "unreachable")
+            raise errors.Unreachable(f"no answer from {access.host}: {_why(error)}", action=action) from error
+        REQUESTS.inc(verb, resource, str(response.status))
+        return response
+
+    async def _refresh(self, older_than: float) -> None:
+        """Reads the access again if it is older than this; one reads, the others wait for it."""
+        if self._load is None or anyio.current_time() - self._loaded_at < older_than:
+            return
+        async with self._loading:
+            if anyio.current_time() - self._loaded_at < older_than:
+                return
+            self._loaded_at = anyio.current_time()
+            try:
+                fresh = await self._load()
+            except errors.ApiError as error:
+                log.warning("access_not_read", why=str(error), hint="going on with the access as it was read before")
+                return
+            same = fresh.fingerprint == self._access.fingerprint
+            self._access = replace(fresh, tls=self._access.tls) if same else fresh
+
+    def _say_warnings(self, response: aiohttp.ClientResponse) -> None:
+        """The API server warns of fields it does not know and versions that end: each text once."""
+        for text in response.headers.getall("Warning", ()):
+            if text not in self._warned and len(self._warned) < 100:
+                self._warned.add(text)
+                log.warning("api_warning", text=text[:500], path=response.url.path)
+
+
+async def _first_bytes(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= limit:
+            break
+    return b"".join(parts)[:limit]
+
+
+async def _refusal(response: aiohttp.ClientResponse, action: str) -> errors.ApiError:
+    try:
+        body = await _first_bytes(response, ERROR_BYTES)
+    except (aiohttp.ClientError, OSError) as error:
+        body = f"the answer broke off: {_why(error)}".encode()
+    return errors.from_response(
+        response.status, body, retry_after=response.headers.get("Retry-After", ""), action=action
+    )
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "the deadline passed"
+    return str(error) or type(error).__name__
+
+
+def _given(**params: str) -> dict[str, str]:
+    return {name: value for name, value in params.items() if value}
+
+
+def _path(kind: Kind[Any], namespace: str) -> str:
+    return kind.path(_segment(namespace) if namespace else "")
+
+
+def _object_path(kind: Kind[Any], key: Key, subresource: str = "") -> str:
+    if kind.namespaced and not key.namespace:
+        raise ValueError(f"{kind.kind} {key.name!r} needs a namespace")
+    return kind.path(_segment(key.namespace) if kind.namespaced else "", _segment(key.name), subresource)
+
+
+def _segment(name: str) -> str:
+    """One part of a path, whatever a name holds: names come from users."""
+    if name in ("", ".", ".."):
+        raise ValueError(f"{name!r} is no name of an object")
+    return quote(name, safe="")
+
+
+def _key_in(kind: Kind[Any], body: Mapping[str, Any]) -> Key:
+    metadata = body.get("metadata", {})
+    return Key(str(metadata.get("namespace", "")) if kind.namespaced else "", str(metadata.get("name", "")))
+
+
+def _decoded(kind: Kind[R], key: Key, body: bytes) -> R:
+    try:
+        return kind.decode(body)
+    except ValueError as error:
+        raise errors.Invalid(
+            f"{kind.kind} {key} is not what odigos-cp understands: {error}", reason="Undecodable"
+        ) from None
+
+
+async def _load_access(kubeconfig: str | None, context: str | None) -> Access:
+    """Reads files and may run an exec plugin, so it has a thread and a loop of its own, and a deadline."""
+    with anyio.move_on_after(LOAD_SECONDS):
+        return await anyio.to_thread.run_sync(_read_access, kubeconfig, context, abandon_on_cancel=True)
+    raise errors.Unreachable(
+        f"reading the access to the cluster took more than {LOAD_SECONDS:.0f} s: see the exec plugin of the kubeconfig"
+    )
+
+
+def _read_access(kubeconfig: str | None, context: str | None) -> Access:
+    from kubernetes_asyncio import config
+    from kubernetes_asyncio.client import Configuration
+
+    found = Configuration()
+    in_cluster = not kubeconfig and not context and _in_cluster()
+    try:
+        if in_cluster:
+            config.load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=found, try_refresh_token=False
+            )
+        else:
+            asyncio.run(
+                config.load_kube_config(
+                    config_file=kubeconfig, context=context, client_configuration=found, persist_config=False
+                )
+            )
+        return _access_of(found, expires=in_cluster)
+    except Exception as error:  # kubeconfigs fail in any way: files, YAML, plugins, certificates
+        source = (
+            "the pod's service account" if in_cluster else kubeconfig or os.environ.get("KUBECONFIG", "~/.kube/config")
+        )
+        raise errors.Unreachable(
+            f"cannot read the access to the cluster from {source}: {error or type(error).__name__}. "
+            "Give --kubeconfig, or run in a pod with a service account"
+        ) from error
+
+
+def _in_cluster() -> bool:
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").is_file()
+
+
+def _access_of(found: Any, *, expires: bool) -> Access:
+    tls = _tls(found) if found.host.startswith("https") else None
+    return Access(
+        host=found.host.rstrip("/"),
+        tls=tls,
+        authorization=str(found.api_key.get("BearerToken", "")).strip(),
+        proxy=found.proxy,
+        server_hostname=found.tls_server_name,
+        fingerprint=_fingerprint(found.host, found.ssl_ca_cert, found.cert_file, found.key_file),
+        expires=expires,
+    )
+
+
+def _tls(found: Any) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=found.ssl_ca_cert)
+    # Python 3.13 refuses CAs without key identifiers, as many clusters have them. Names and chains are verified.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if found.cert_file:
+        context.load_cert_chain(found.cert_file, keyfile=found.key_file)
+    if not found.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _fingerprint(host: str, *files: str | None) -> str:
+    digest = hashlib.sha256(host.encode())
+    for file in files:
+        digest.update(b"\0" + (Path(file).read_bytes() if file else b""))
+    return digest.hexdigest()

@@ -1,0 +1,255 @@
+"""When is which key reconciled, and what follows from the outcome? One loop for all controllers.
+
+Changes of the watched caches are mapped to keys, the keys are queued, workers reconcile them. All outcomes are in one
+place (`_settle`), each with a metric and a log line. A reconcile that fails is retried with back-off; errors of the
+machinery around it (a mapping, a cache) end the process. A controller reads its own writes: a key whose last writes are
+not yet in the caches is put off, for a bounded time, because deciding on a stale cache is the most common fault of
+controllers. A changed object may not be reconciled twice at once; that is the queue's promise.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Generic
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from odigos_cp.api.meta import Key, Kind, R
+from odigos_cp.kube import clock, metrics
+from odigos_cp.kube.client import Written
+from odigos_cp.kube.errors import ApiError, Terminal
+from odigos_cp.kube.queue import Queue
+from odigos_cp.kube.store import Change
+from odigos_cp.kube.stores import Stores
+
+log = structlog.get_logger(__name__)
+
+OUTCOMES = metrics.counter("odigos_controller_outcomes_total", "How reconciles ended.", "controller", "outcome")
+SECONDS = metrics.histogram("odigos_controller_seconds", "How long reconciles took.", "controller")
+PUT_OFF = metrics.counter(
+    "odigos_controller_put_off_total", "Keys put off until the cache held their last write.", "controller"
+)
+UNSEEN = metrics.counter("odigos_controller_unseen_total", "Writes that did not reach the cache in time.", "controller")
+
+UNSEEN_SECONDS: Final = 10.0
+"""So long a key waits for its own writes to come back; then it goes on with what the cache has."""
+PUT_OFF_SECONDS: Final = (0.02, 0.5)
+RECONCILE_SECONDS: Final = 120.0
+"""Each call has its own deadline; this one is for what none of them bounds."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a reconcile did, and when it wants to look again without being told."""
+
+    requeue_after: float | None = None
+    written: tuple[Written, ...] = ()
+
+
+Reconcile = Callable[[Key], Awaitable[Result | None]]
+
+
+def _own_key(change: Change[Any]) -> Iterable[Key]:
+    return (change.key,)
+
+
+@dataclass(frozen=True)
+class Watch(Generic[R]):
+    """Which keys a change concerns: by default the object's own."""
+
+    kind: Kind[R]
+    keys: Callable[[Change[R]], Iterable[Key]] = _own_key
+
+
+@dataclass(frozen=True)
+class ControllerStatus:
+    """For the UI; the times are RFC 3339."""
+
+    name: str
+    running: bool
+    queue_depth: int
+    last_success: str = ""
+    last_error: str = ""
+
+
+class Outcome(StrEnum):
+    SUCCESS = "success"
+    REQUEUE = "requeue"
+    TERMINAL = "terminal"
+    API_ERROR = "api_error"
+    TIMEOUT = "timeout"
+    BUG = "bug"
+
+
+@dataclass
+class _Unseen:
+    """Writes of one key that the caches do not hold yet."""
+
+    written: tuple[Written, ...]
+    since: float = field(default_factory=anyio.current_time)
+
+
+class Controller:
+    """Subscribes when it is made, so make it before the caches run; it works only while `run` does."""
+
+    def __init__(
+        self,
+        name: str,
+        reconcile: Reconcile,
+        watches: Sequence[Watch[Any]],
+        stores: Stores,
+        *,
+        concurrency: int = 4,
+        resync: float | None = None,
+    ) -> None:
+        self.name = name
+        self._reconcile = reconcile
+        self._watches = tuple(watches)
+        self._stores = stores
+        self._concurrency = concurrency
+        self._resync = resync
+        self._queue = Queue(name)
+        self._running = False
+        self._unseen: dict[Key, _Unseen] = {}
+        self._last_success = ""
+        self._last_error = ""
+        for watch in self._watches:
+            stores[watch.kind].subscribe(self._handler(watch))
+
+    @property
+    def status(self) -> ControllerStatus:
+        return ControllerStatus(self.name, self._running, self._queue.depth, self._last_success, self._last_error)
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled, which ends reconciles in the middle: status is the only memory."""
+        for watch in self._watches:
+            await self._stores[watch.kind].wait_synced()
+        self._running = True
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._add_all("start")
+                for _ in range(self._concurrency):
+                    tasks.start_soon(self._work)
+                if self._resync is not None:
+                    tasks.start_soon(self._resync_for_ever, self._resync)
+                task_status.started()
+        finally:
+            self._running = False
+
+    def _handler(self, watch: Watch[Any]) -> Callable[[Change[Any]], None]:
+        def on_change(change: Change[Any]) -> None:
+            # Before the start there is nothing to lose: the start takes every key from the caches.
+            if self._running:
+                self._add(watch, change, "change")
+
+        return on_change
+
+    def _add(self, watch: Watch[Any], change: Change[Any], why: str) -> None:
+        for key in watch.keys(change):
+            self._queue.add(key, why=f"{why} of {watch.kind.kind} {change.key}")
+
+    def _add_all(self, why: str) -> None:
+        for watch in self._watches:
+            store = self._stores[watch.kind]
+            for key in tuple(store.keys()):
+                self._add(watch, Change(None, store.get(key), key), why)
+
+    async def _resync_for_ever(self, seconds: float) -> None:
+        while True:
+            await anyio.sleep(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
+            self._add_all("resync")
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                if not self._put_off(key):
+                    await self._settle(key)
+            finally:
+                self._queue.done(key)
+
+    def _put_off(self, key: Key) -> bool:
+        """Whether the caches do not hold yet what this controller last wrote for the key."""
+        unseen = self._unseen.get(key)
+        if unseen is None:
+            return False
+        unseen.written = tuple(w for w in unseen.written if not self._is_seen(w))
+        waited = anyio.current_time() - unseen.since
+        if unseen.written and waited < UNSEEN_SECONDS:
+            PUT_OFF.inc(self.name)
+            least, most = PUT_OFF_SECONDS
+            self._queue.add(key, after=min(most, max(least, waited / 2)), why="own write not seen yet")
+            return True
+        del self._unseen[key]
+        if unseen.written:
+            UNSEEN.inc(self.name)
+            log.warning(
+                "own_write_not_seen",
+                controller=self.name,
+                key=str(key),
+                objects=[f"{w.kind.kind} {w.key}" for w in unseen.written],
+                hint="the watch lags or is down; going on with what the cache has",
+            )
+        return False
+
+    def _is_seen(self, written: Written) -> bool:
+        if written.kind not in self._stores:
+            return True
+        store = self._stores[written.kind]
+        return not store.holds(written.key) or store.has_seen(written.key, written.resource_version)
+
+    async def _settle(self, key: Key) -> None:
+        """One reconcile, and all that can come of it."""
+        began = anyio.current_time()
+        with structlog.contextvars.bound_contextvars(controller=self.name, key=str(key)):
+            why = self._queue.why(key)
+            try:
+                with anyio.fail_after(RECONCILE_SECONDS):
+                    result = await self._reconcile(key) or Result()
+            except Terminal as error:
+                outcome = Outcome.TERMINAL
+                self._queue.forget(key)
+                log.warning("reconcile_terminal", because=why, why=str(error))
+            except ApiError as error:
+                outcome = Outcome.API_ERROR
+                pause = self._queue.retry(key, at_least=error.retry_after or 0.0)
+                self._failed(str(error))
+                log.warning("reconcile_failed", because=why, why=str(error), retry_in=round(pause, 2))
+            except TimeoutError:
+                outcome = Outcome.TIMEOUT
+                pause = self._queue.retry(key)
+                self._failed(f"{key}: not done within {RECONCILE_SECONDS:.0f} s")
+                log.warning("reconcile_timed_out", because=why, retry_in=round(pause, 2))
+            except Exception as error:
+                outcome = Outcome.BUG
+                pause = self._queue.retry(key)
+                self._failed(f"{type(error).__name__}: {error}")
+                log.exception("reconcile_crashed", because=why, retry_in=round(pause, 2))
+            else:
+                outcome = self._succeeded(key, result)
+                log.debug("reconciled", because=why, outcome=outcome.value, writes=len(result.written))
+        OUTCOMES.inc(self.name, outcome.value)
+        SECONDS.observe(anyio.current_time() - began, self.name)
+
+    def _succeeded(self, key: Key, result: Result) -> Outcome:
+        self._queue.forget(key)
+        self._last_success = _time()
+        unseen = tuple(w for w in result.written if not self._is_seen(w))
+        if unseen:
+            self._unseen[key] = _Unseen(unseen)
+        if result.requeue_after is None:
+            return Outcome.SUCCESS
+        self._queue.add(key, after=result.requeue_after, why="wanted to look again")
+        return Outcome.REQUEUE
+
+    def _failed(self, message: str) -> None:
+        self._last_error = f"{_time()} {message}"
+
+
+def _time() -> str:
+    return clock.now().isoformat(timespec="seconds").replace("+00:00", "Z")

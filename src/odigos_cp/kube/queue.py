@@ -1,0 +1,161 @@
+"""Which key is next? A queue that holds each key once, never hands one out twice at a time, and knows when to wait.
+
+Keys come out in the order in which they went in. A key that is added while it is being worked on comes back afterwards.
+A key that failed comes back after a pause that doubles; events bring it forward, but not those that came while it
+failed: a reconcile that fails after a write of its own would call itself for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Final
+
+import anyio
+
+from odigos_cp.api.meta import Key
+from odigos_cp.kube import metrics
+from odigos_cp.kube.backoff import jitter, pause_after
+
+DEPTH = metrics.gauge("odigos_kube_queue_depth", "Keys that are due.", "queue")
+WAITED = metrics.histogram("odigos_kube_queue_seconds", "How long due keys waited for a worker.", "queue")
+
+BASE_SECONDS: Final = 0.2
+CAP_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    at: float
+    why: str
+
+
+class Queue:
+    """All methods but `get` are immediate; all are called in one event loop."""
+
+    def __init__(self, name: str = "", *, base: float = BASE_SECONDS, cap: float = CAP_SECONDS) -> None:
+        self.name = name
+        self._base = base
+        self._cap = cap
+        self._ready: dict[Key, _Due] = {}
+        self._later: dict[Key, _Due] = {}
+        self._heap: list[tuple[float, Key]] = []
+        self._running: dict[Key, _Due] = {}
+        self._again: dict[Key, _Due] = {}
+        self._failures: dict[Key, int] = {}
+        self._getters: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+
+    @property
+    def depth(self) -> int:
+        """Keys that are due now."""
+        return len(self._ready)
+
+    @property
+    def waiting(self) -> int:
+        """Keys that will be due."""
+        return len(self._later)
+
+    def failures(self, key: Key) -> int:
+        return self._failures.get(key, 0)
+
+    def why(self, key: Key) -> str:
+        """Why the running key was added; for the log only."""
+        due = self._running.get(key)
+        return due.why if due else ""
+
+    def add(self, key: Key, after: float = 0.0, *, why: str = "") -> None:
+        """The key is due after so many seconds, or sooner if it is already due sooner."""
+        due = _Due(anyio.current_time() + max(0.0, after), why)
+        if key in self._running:
+            known = self._again.get(key)
+            if known is None or due.at < known.at:
+                self._again[key] = due
+        elif key not in self._ready:
+            self._schedule(key, due)
+
+    async def get(self) -> Key:
+        """The next key; it is the caller's until `done`."""
+        while not self._ready:
+            getter = asyncio.get_running_loop().create_future()
+            self._getters.append(getter)
+            try:
+                await getter
+            except BaseException:
+                if getter.done() and not getter.cancelled():
+                    self._wake()  # the call that was meant for this one goes to the next
+                else:
+                    self._getters.remove(getter)
+                raise
+        key = next(iter(self._ready))
+        due = self._running[key] = self._ready.pop(key)
+        DEPTH.set(len(self._ready), self.name)
+        WAITED.observe(max(0.0, anyio.current_time() - due.at), self.name)
+        return key
+
+    def done(self, key: Key) -> None:
+        """The work on the key is over; if it was added meanwhile, it is queued again."""
+        del self._running[key]
+        if due := self._again.pop(key, None):
+            self._schedule(key, due)
+
+    def forget(self, key: Key) -> None:
+        """The key went well: its next failure counts as the first."""
+        self._failures.pop(key, None)
+
+    def retry(self, key: Key, *, at_least: float = 0.0) -> float:
+        """The key failed: it comes back after the returned pause, whatever happened to it while it ran."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        pause = max(at_least, pause_after(failures, self._base, self._cap) * jitter())
+        due = _Due(anyio.current_time() + pause, "retry")
+        if key in self._running:
+            self._again[key] = due
+        elif key not in self._ready:
+            self._schedule(key, due)
+        return pause
+
+    def _schedule(self, key: Key, due: _Due) -> None:
+        if due.at <= anyio.current_time():
+            self._later.pop(key, None)
+            self._ready[key] = due
+            DEPTH.set(len(self._ready), self.name)
+            self._wake()
+            return
+        known = self._later.get(key)
+        if known is None or due.at < known.at:
+            self._later[key] = due
+            heappush(self._heap, (due.at, key))
+            self._set_timer()
+
+    def _ripen(self) -> None:
+        """Moves what is due; entries of the heap that were brought forward meanwhile are passed over."""
+        self._timer, self._timer_at = None, float("inf")
+        # The loop's clock may call a little early.
+        now = anyio.current_time() + 0.001
+        while self._heap and self._heap[0][0] <= now:
+            at, key = heappop(self._heap)
+            due = self._later.get(key)
+            if due is not None and due.at == at:
+                del self._later[key]
+                self._ready[key] = due
+                self._wake()
+        DEPTH.set(len(self._ready), self.name)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._heap and self._heap[0][0] < self._timer_at:
+            if self._timer:
+                self._timer.cancel()
+            self._timer_at = self._heap[0][0]
+            self._timer = asyncio.get_running_loop().call_at(self._timer_at, self._ripen)
+
+    def _wake(self) -> None:
+        while self._getters:
+            getter = self._getters.popleft()
+            if not getter.done():
+                getter.set_result(None)
+                return

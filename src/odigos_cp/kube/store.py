@@ -1,0 +1,199 @@
+"""What does the cluster hold of one kind? A cache with one writer (its reflector), many readers, and who wants to know.
+
+A list replaces the whole content at once, so no reader ever sees half of it. Handlers run in the event loop, one after
+the other, and must not block; they get what was and what is, so that a queue can follow without looking back.
+An event that is older than what is held is no news and is dropped: streams may double or reorder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, KeysView
+from dataclasses import dataclass
+from typing import Generic
+
+import anyio
+
+from odigos_cp.api.meta import Key, Kind, R, key_of
+from odigos_cp.kube import metrics, versions
+
+OBJECTS = metrics.gauge("odigos_kube_cache_objects", "Objects in the cache.", "resource")
+STALE = metrics.counter("odigos_kube_cache_stale_total", "Events older than what the cache held.", "resource")
+
+MAX_GONE = 1000
+"""Of so many deleted objects the version is remembered, so that a late event cannot bring them back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[R]):
+    """`before` is None for a new object, `after` for one that is gone.
+
+    An object deleted and made again in a gap of the watch is one change, with another uid after than before.
+    """
+
+    before: R | None
+    after: R | None
+    key: Key
+
+
+class Store(Generic[R]):
+    """`namespace` and the selectors tell what part of the kind is held; empty is all of it."""
+
+    def __init__(
+        self, kind: Kind[R], *, namespace: str = "", label_selector: str = "", field_selector: str = ""
+    ) -> None:
+        self.kind = kind
+        self.namespace = namespace
+        self.label_selector = label_selector
+        self.field_selector = field_selector
+        self.resource_version = ""
+        """The cache holds everything up to this version, as far as lists, events and bookmarks said."""
+        self._objects: dict[Key, R] = {}
+        self._gone: dict[Key, str] = {}
+        self._indexes: dict[str, _Index[R]] = {}
+        self._handlers: list[Callable[[Change[R]], None]] = []
+        self._synced = anyio.Event()
+
+    # Readers
+
+    @property
+    def synced(self) -> bool:
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        await self._synced.wait()
+
+    def get(self, key: Key) -> R | None:
+        return self._objects.get(key)
+
+    def values(self) -> tuple[R, ...]:
+        return tuple(self._objects.values())
+
+    def keys(self) -> KeysView[Key]:
+        return self._objects.keys()
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def add_index(self, name: str, of: Callable[[R], Iterable[Hashable]]) -> None:
+        """Makes objects findable by what `of` says of them; a name that is there already stays as it is."""
+        if name in self._indexes:
+            return
+        index = self._indexes[name] = _Index(of)
+        for item in self._objects.values():
+            index.move(key_of(item), None, item)
+
+    def by(self, name: str, value: Hashable) -> tuple[R, ...]:
+        if name not in self._indexes:
+            raise KeyError(f"the cache of {self.kind} has no index {name!r}; it has {sorted(self._indexes)}")
+        return tuple(self._objects[key] for key in self._indexes[name].keys(value))
+
+    def subscribe(self, handler: Callable[[Change[R]], None]) -> None:
+        self._handlers.append(handler)
+
+    def holds(self, key: Key) -> bool:
+        """Whether an object of this key would be in the cache, as far as its namespace tells."""
+        return not self.namespace or key.namespace == self.namespace
+
+    def has_seen(self, key: Key, resource_version: str) -> bool:
+        """Whether the cache holds this version of the object or a later one, or learned that it is gone."""
+        held = self._objects.get(key)
+        newest = held.metadata.resource_version if held is not None else self._gone.get(key, "")
+        return versions.covers(newest, resource_version) or versions.covers(self.resource_version, resource_version)
+
+    # The writer: a reflector, or a test
+
+    def replace(self, items: Iterable[R], resource_version: str, *, keep: Iterable[Key] = ()) -> None:
+        """The whole content, as of a list. What is held of `keep` stays: it exists, but could not be read."""
+        before, after = self._objects, {key_of(item): item for item in items}
+        for key in keep:
+            if key in before:
+                after.setdefault(key, before[key])
+        changes = []
+        for key, was in before.items():
+            found = after.get(key)
+            if found is not None and _same(was, found):
+                after[key] = was
+            else:
+                changes.append(Change(was, found, key))
+        changes += [Change(None, item, key) for key, item in after.items() if key not in before]
+        self._objects, self._gone, self.resource_version = after, {}, resource_version
+        for change in changes:
+            self._index(change)
+        self._synced.set()
+        OBJECTS.set(len(after), str(self.kind))
+        for change in changes:
+            self._tell(change)
+
+    def put(self, item: R) -> None:
+        """An object was added or changed."""
+        key, version = key_of(item), item.metadata.resource_version
+        before = self._objects.get(key)
+        held = before.metadata.resource_version if before is not None else self._gone.get(key, "")
+        self.seen(version)
+        if version and versions.covers(held, version):
+            if held != version:
+                STALE.inc(str(self.kind))
+            return
+        self._gone.pop(key, None)
+        self._objects[key] = item
+        self._changed(Change(before, item, key))
+
+    def remove(self, key: Key, resource_version: str) -> None:
+        """An object is gone, as of this version."""
+        before = self._objects.get(key)
+        self.seen(resource_version)
+        if before is not None and versions.is_older(resource_version, before.metadata.resource_version):
+            STALE.inc(str(self.kind))
+            return
+        self._gone[key] = resource_version
+        if len(self._gone) > MAX_GONE:
+            del self._gone[next(iter(self._gone))]
+        if before is not None:
+            del self._objects[key]
+            self._changed(Change(before, None, key))
+
+    def seen(self, resource_version: str) -> None:
+        """The cache is current up to this version."""
+        if resource_version:
+            self.resource_version = versions.later(self.resource_version, resource_version)
+
+    def _changed(self, change: Change[R]) -> None:
+        OBJECTS.set(len(self._objects), str(self.kind))
+        self._index(change)
+        self._tell(change)
+
+    def _index(self, change: Change[R]) -> None:
+        for index in self._indexes.values():
+            index.move(change.key, change.before, change.after)
+
+    def _tell(self, change: Change[R]) -> None:
+        for handler in self._handlers:
+            handler(change)
+
+
+class _Index(Generic[R]):
+    """Keys by value; the keys of a value in the order in which they came."""
+
+    def __init__(self, of: Callable[[R], Iterable[Hashable]]) -> None:
+        self._of = of
+        self._keys: dict[Hashable, dict[Key, None]] = {}
+
+    def keys(self, value: Hashable) -> tuple[Key, ...]:
+        return tuple(self._keys.get(value, ()))
+
+    def move(self, key: Key, before: R | None, after: R | None) -> None:
+        old = set(self._of(before)) if before is not None else set()
+        new = set(self._of(after)) if after is not None else set()
+        for value in old - new:
+            entries = self._keys.get(value, {})
+            entries.pop(key, None)
+            if not entries:
+                self._keys.pop(value, None)
+        for value in new - old:
+            self._keys.setdefault(value, {})[key] = None
+
+
+def _same(one: R, other: R) -> bool:
+    """Objects that came without a version, as in tests, are compared whole."""
+    version = one.metadata.resource_version
+    return version == other.metadata.resource_version if version else one == other

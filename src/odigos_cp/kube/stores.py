@@ -1,0 +1,63 @@
+"""Which caches does the process share? One store a kind, each with its reflector; all are added before they run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+from anyio.abc import TaskStatus
+
+from odigos_cp.api.meta import Kind, R
+from odigos_cp.kube.client import Client
+from odigos_cp.kube.reflector import Reflector
+from odigos_cp.kube.store import Store
+
+
+class Stores:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._stores: dict[tuple[str, str], Store[Any]] = {}
+        self._reflectors: dict[tuple[str, str], Reflector[Any]] = {}
+
+    def add(
+        self, kind: Kind[R], *, namespace: str = "", label_selector: str = "", field_selector: str = ""
+    ) -> Store[R]:
+        """The cache of the kind; asking again gives the same one, and with another scope is an error."""
+        scope = (namespace, label_selector, field_selector)
+        store = self._stores.get(_id(kind))
+        if store is None:
+            store = Store(kind, namespace=namespace, label_selector=label_selector, field_selector=field_selector)
+            self._stores[_id(kind)] = store
+            self._reflectors[_id(kind)] = Reflector(self._client, store)
+        elif scope != (store.namespace, store.label_selector, store.field_selector):
+            raise ValueError(f"the cache of {kind} is there with another scope than {scope}")
+        return store
+
+    def __getitem__(self, kind: Kind[R]) -> Store[R]:
+        try:
+            return self._stores[_id(kind)]
+        except KeyError:
+            raise KeyError(f"no cache of {kind}: add it where the process is put together") from None
+
+    def __contains__(self, kind: Kind[Any]) -> bool:
+        return _id(kind) in self._stores
+
+    def synced(self) -> tuple[int, int]:
+        """How many caches have their first content, of how many."""
+        return sum(store.synced for store in self._stores.values()), len(self._stores)
+
+    def reflectors(self) -> tuple[Reflector[Any], ...]:
+        return tuple(self._reflectors.values())
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """All reflectors until cancelled; `started` is said when every cache has its first content."""
+        async with anyio.create_task_group() as tasks:
+            for reflector in self._reflectors.values():
+                tasks.start_soon(reflector.run)
+            for store in self._stores.values():
+                await store.wait_synced()
+            task_status.started()
+
+
+def _id(kind: Kind[Any]) -> tuple[str, str]:
+    return kind.group, kind.plural

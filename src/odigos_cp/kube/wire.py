@@ -1,0 +1,166 @@
+"""What do the API server's lists and watch lines hold? Envelopes are decoded here, objects by their kind, from bytes.
+
+Nothing is ever decoded to a dict of the whole object: memory and time go into the fields that the views have.
+An object that its kind cannot decode is named, counted and passed over; it never stops the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal
+
+import msgspec
+import structlog
+
+from odigos_cp.api.meta import Key, Kind, R, key_of
+from odigos_cp.kube import errors, metrics
+
+log = structlog.get_logger(__name__)
+
+UNDECODABLE = metrics.counter(
+    "odigos_kube_undecodable_total", "Objects that could not be decoded and were passed over.", "resource"
+)
+
+EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "OVERLONG"]
+
+
+@dataclass(frozen=True)
+class Page(Generic[R]):
+    """One page of a list; `skipped` are the objects that could not be decoded."""
+
+    items: tuple[R, ...]
+    continue_token: str
+    resource_version: str
+    skipped: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent(Generic[R]):
+    """One line of a watch. `object` is None for a bookmark, and for an object that could not be decoded.
+
+    OVERLONG stands for a line that was too long to keep: whose it was is unknown, so only a list heals it.
+    """
+
+    type: EventType
+    object: R | None
+    resource_version: str
+    key: Key
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the API server says that a write made of an object."""
+
+    kind: Kind[Any]
+    key: Key
+    resource_version: str
+    uid: str
+    generation: int
+
+
+class _Meta(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+
+
+class _Object(msgspec.Struct, frozen=True):
+    metadata: _Meta = _Meta()
+
+
+class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _List(msgspec.Struct, frozen=True):
+    metadata: _ListMeta = _ListMeta()
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
+    object: msgspec.Raw
+
+
+_decode_list = msgspec.json.Decoder(_List).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_object = msgspec.json.Decoder(_Object).decode
+_decode_status = msgspec.json.Decoder(errors.Status).decode
+
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+
+
+def page(kind: Kind[R], body: bytes) -> Page[R]:
+    envelope = _decode_list(body)
+    items: list[R] = []
+    skipped: list[Key] = []
+    for raw in envelope.items or ():
+        found = decode_or_none(kind, raw)
+        if found is None:
+            skipped.append(_named(raw)[0])
+        else:
+            items.append(found)
+    return Page(tuple(items), envelope.metadata.continue_, envelope.metadata.resource_version, tuple(skipped))
+
+
+def event(kind: Kind[R], line: bytes) -> WatchEvent[R]:
+    """Raises the ApiError that an ERROR event holds."""
+    try:
+        envelope = _decode_event(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise errors.ServerError(
+            f"a line of the watch is no event: {error}", status=200, action=f"watch {kind}"
+        ) from None
+    if envelope.type == "ERROR":
+        raise errors.from_status(_decode_status(envelope.object), action=f"watch {kind}")
+    if envelope.type == "BOOKMARK":
+        return WatchEvent("BOOKMARK", None, _decode_object(envelope.object).metadata.resource_version, Key("", ""))
+    found = decode_or_none(kind, envelope.object)
+    if found is None:
+        key, version = _named(envelope.object)
+        return WatchEvent(envelope.type, None, version, key)
+    return WatchEvent(envelope.type, found, found.metadata.resource_version, key_of(found))
+
+
+def written(kind: Kind[Any], body: bytes) -> Written:
+    meta = _decode_object(body).metadata
+    return Written(kind, Key(meta.namespace, meta.name), meta.resource_version, meta.uid, meta.generation)
+
+
+def decode_or_none(kind: Kind[R], raw: msgspec.Raw) -> R | None:
+    """None for an object that does not fit its view: whoever may write objects must not be able to blind us."""
+    try:
+        return kind.decode(bytes(raw))
+    except (ValueError, RecursionError) as error:  # msgspec's and pydantic's errors are ValueErrors
+        key, version = _named(raw)
+        UNDECODABLE.inc(str(kind))
+        log.warning(
+            "object_undecodable",
+            kind=str(kind),
+            key=str(key),
+            resource_version=version,
+            why=str(error)[:500],
+            hint="correct or delete the object; until then odigos-cp goes on with what it last understood of it",
+        )
+        return None
+
+
+def _named(raw: msgspec.Raw) -> tuple[Key, str]:
+    try:
+        meta = _decode_object(raw).metadata
+    except (ValueError, RecursionError):
+        return Key("", ""), ""
+    return Key(meta.namespace, meta.name), meta.resource_version
+
+
+def decode_dict(body: bytes) -> dict[str, Any]:
+    """For the few small answers that have no kind here."""
+    try:
+        found = msgspec.json.decode(body, type=dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        raise errors.ServerError(f"the answer is no JSON object: {error}", status=200) from None
+    return found
