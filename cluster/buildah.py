@@ -88,7 +88,7 @@ class Buildah:
         )
 
     def logged(self, name: str, command: Sequence[str], *, say: Say, timeout: float) -> None:
-        """Run a long command with its output in a log: says now and then where it is, shows the log's end on failure."""
+        """Run a long command with a log: says now and then where it is, and shows the log's end on failure."""
         log = self._logs / f"{name}.log"
         started = time.monotonic()
         with log.open("wb") as output:

@@ -66,7 +66,7 @@ def all_images(collector: Path | None = None) -> list[ImageSpec]:
         ImageSpec(
             "control-plane",
             "manifests/images/control-plane.Dockerfile",
-            ("pyproject.toml", "README.md", "LICENSE", "requirements.lock", "src/odigos_cp", WITH_CA),
+            ("requirements.lock", "src/odigos_cp", WITH_CA),
         ),
         ImageSpec(
             "detector",
@@ -80,9 +80,7 @@ def all_images(collector: Path | None = None) -> list[ImageSpec]:
             (("build/otelcol", (lambda: collector) if collector else _collector),),
         ),
         *(
-            ImageSpec(
-                f"agent-{language}", f"manifests/images/agent-{language}.Dockerfile", (f"agents/{language}", WITH_CA)
-            )
+            ImageSpec(f"agent-{name}", f"manifests/images/agent-{name}.Dockerfile", (f"agents/{name}", WITH_CA))
             for name in AGENTS
         ),
         *(

@@ -30,9 +30,15 @@ function instrumentImports(instrumentations) {
   require('node:module').register('@opentelemetry/instrumentation/hook.mjs', here, { data: { include: include } });
 }
 
+// True when the work was done in time. It holds the process while it waits, and no longer.
+function inTime(work) {
+  var timer;
+  var late = new Promise((resolve) => { timer = setTimeout(resolve, FLUSH_MILLISECONDS, false); });
+  return Promise.race([work.then(() => true, () => true), late]).finally(() => clearTimeout(timer));
+}
+
 function flush(providers) {
-  var flushed = providers.map((one) => Promise.resolve(one.forceFlush && one.forceFlush()).catch(() => {}));
-  return Promise.race([Promise.all(flushed), new Promise((done) => setTimeout(done, FLUSH_MILLISECONDS))]);
+  return inTime(Promise.all(providers.map((one) => one.forceFlush && one.forceFlush())));
 }
 
 // A listener keeps SIGTERM from ending the process. So ours is there only while the application has none, and only
@@ -48,7 +54,7 @@ function endOnTerminate(send) {
     process.removeListener('newListener', yielding);
     process.removeListener('SIGTERM', end);
   };
-  process.on('newListener', yielding);
+  process.prependListener('newListener', yielding); // before Node.js's own, which then listens to the signal anew
   process.on('SIGTERM', end);
 }
 
@@ -63,7 +69,10 @@ function start() {
   var Sdk = require('@opentelemetry/sdk-node').NodeSDK;
   var sdk = new Sdk({ instrumentations: instrumentations, resourceDetectors: auto.getResourceDetectors() });
   sdk.start();
-  process.once('beforeExit', () => sdk.shutdown().catch(() => {}));
+  // A collector that does not even refuse would hold a finished program for minutes.
+  process.once('beforeExit', () => inTime(sdk.shutdown()).then((done) => {
+    if (!done && process.listenerCount('beforeExit') === 0) process.exit();
+  }));
   var api = require('@opentelemetry/api');
   var logs = require('@opentelemetry/api-logs').logs;
   var providers = [api.trace.getTracerProvider().getDelegate(), api.metrics.getMeterProvider(), logs.getLoggerProvider()];

@@ -14,7 +14,7 @@ from typing import Any
 Message = dict[str, Any]
 Fields = dict[int, tuple[str, "str | Fields"]]
 
-# Kinds: string, hex (an id), int, bool, double, fixed (8 or 4 bytes); a table is a message inside the message. A name that
+# Kinds: string, hex (an id), int, bool, double, fixed (8 or 4 bytes); a table is a message inside. A name that
 # ends in "*" is repeated.
 VALUE: Fields = {
     1: ("stringValue", "string"),

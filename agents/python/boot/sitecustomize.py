@@ -47,9 +47,7 @@ def hurry_at_exit():
 
     def hurry():
         submit = http._OTLPHTTPClient._submit
-        http._OTLPHTTPClient._submit = lambda client, data, timeout: submit(
-            client, data, min(timeout, LAST_TRY_SECONDS)
-        )
+        http._OTLPHTTPClient._submit = lambda client, data, timeout: submit(client, data, min(timeout, LAST_TRY))
         http._MAX_RETRIES = 1
 
     atexit.register(hurry)  # after the SDK's own, hence called before them
