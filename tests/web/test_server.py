@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 import anyio
@@ -18,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from odigos_cp.web import certificates
 from odigos_cp.web.events import Hub
 from odigos_cp.web.security import Guard, Rules
 from odigos_cp.web.server import STOP_SECONDS, Limits, serve
@@ -107,6 +110,14 @@ async def test_a_connection_is_reused_for_the_next_request() -> None:
     assert [a.text for a in answers] == ["ok"] * 5
 
 
+async def test_answers_on_a_kept_connection_are_not_held_back_by_nagle() -> None:
+    async with running() as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        began = anyio.current_time()
+        for _ in range(50):
+            await client.get("/")
+    assert anyio.current_time() - began < 50 * 0.030
+
+
 async def test_a_slow_answer_is_not_cut_by_the_deadline_of_the_request() -> None:
     async def slow(request: Request) -> Response:
         """Takes as long as it takes a later, silent connection to be cut."""
@@ -165,3 +176,25 @@ async def test_it_ends_in_time_though_a_handler_never_does() -> None:
             await entered.wait()
             began = anyio.current_time()
         assert anyio.current_time() - began < STOP_SECONDS
+
+
+async def test_a_renewed_certificate_is_served_by_the_listener_that_runs() -> None:
+    now = datetime.now(UTC)  # noqa: TID251 - OpenSSL compares with the real clock
+    old, new = certificates.issue("odigos-system", now), certificates.issue("odigos-system", now)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificates.load(context, old)
+
+    async def ask(port: int, trusted: bytes) -> str:
+        verify = ssl.create_default_context(cadata=trusted.decode())
+        async with httpx.AsyncClient(verify=verify) as client:
+            name = {"sni_hostname": "odigos-webhook.odigos-system.svc"}
+            return (await client.get(f"https://127.0.0.1:{port}/", extensions=name)).text
+
+    async with anyio.create_task_group() as tasks:
+        port = await tasks.start(partial(serve, APP, "127.0.0.1", 0, context))
+        assert await ask(port, old.ca) == "ok"
+        certificates.load(context, new)
+        assert await ask(port, new.ca) == "ok"
+        with pytest.raises(httpx.ConnectError):
+            await ask(port, old.ca)
+        tasks.cancel_scope.cancel()

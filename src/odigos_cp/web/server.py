@@ -98,6 +98,9 @@ def _listen(name: str, host: str, port: int) -> socket.socket:
             f"Stop what uses the port, or choose another one with --{name}-port.",
         ) from error
     listener.setblocking(False)
+    # Accepted connections inherit it. asyncio sets it only on sockets that name their protocol, which these do not:
+    # without it, every answer on a kept connection comes 40 ms late.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
