@@ -38,7 +38,12 @@ from tests.web.fake_cluster import FakeCluster
 CART = "/api/sources/shop/Deployment/cart"
 SHOP = "/api/sources/shop/Namespace/shop"
 ON, OFF = {"instrument": True}, {"instrument": False}
-OTLP = {"type": "otlp", "display": "My Jaeger", "signals": ["TRACES"], "data": {"OTLP_GRPC_ENDPOINT": "jaeger:4317"}}
+OTLP: dict[str, Any] = {
+    "type": "otlp",
+    "display": "My Jaeger",
+    "signals": ["TRACES"],
+    "data": {"OTLP_GRPC_ENDPOINT": "jaeger:4317"},
+}
 
 
 @pytest.fixture
@@ -372,6 +377,7 @@ async def test_a_secret_that_the_user_made_is_left_alone(api: httpx.AsyncClient,
         ({"signals": []}, "signals"),
         ({"data": {}}, "data.OTLP_GRPC_ENDPOINT"),
         ({"data": {"OTLP_GRPC_ENDPOINT": "x" * 70_000}}, "data.OTLP_GRPC_ENDPOINT"),
+        ({"data": OTLP["data"] | {"OTLP_GRPC_ENDPIONT": "x"}}, "data.OTLP_GRPC_ENDPIONT"),
         ({"display": "x" * 200}, "display"),
         ({"type": "debug", "data": {"VERBOSITY": "shouting"}}, "data.VERBOSITY"),
     ],

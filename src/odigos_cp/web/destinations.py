@@ -90,7 +90,10 @@ def wish(request: NewDestinationRequest, namespace: str) -> Wish:
         raise _wrong("display", f"The name is longer than {DISPLAY_LIMIT} characters.", "Choose a shorter one.")
     _check_signals(request, known)
     given = {name: value for name, value in request.data.items() if value != ""}
+    names = {f.name for f in known.fields}
     for name, value in given.items():
+        if name not in names:
+            raise _wrong(f"data.{name}"[:200], f"{known.display} has no such field.", "See /api/destination-types.")
         if len(value) > VALUE_LIMIT or "\0" in value:
             raise _wrong(f"data.{name}", "The value is too long or holds a NUL byte.", "Check what was pasted.")
     secret = {name: value for name, value in given.items() if name in secret_fields(request.type)}
