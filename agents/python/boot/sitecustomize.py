@@ -40,15 +40,20 @@ def settings():
 
 
 def hurry_at_exit():
-    """The SDK flushes three signals one after the other: one short try each, or a dead collector holds the exit."""
+    """The SDK flushes three signals one after the other: one short try each, or a dead collector holds the exit.
+
+    Its logging handler would flush a second time, in a thread, which an interpreter that ends refuses with a traceback.
+    """
     import atexit
 
     from opentelemetry.exporter.otlp.common import http
+    from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
     def hurry():
         submit = http._OTLPHTTPClient._submit
         http._OTLPHTTPClient._submit = lambda client, data, timeout: submit(client, data, min(timeout, LAST_TRY))
         http._MAX_RETRIES = 1
+        LoggingHandler.flush = lambda handler: None
 
     atexit.register(hurry)  # after the SDK's own, hence called before them
 
