@@ -1,5 +1,6 @@
 # The control plane: the instrumentor, the autoscaler, the scheduler and the UI, in one process.
-#   make ui && docker build -f manifests/images/control-plane.Dockerfile -t odigos-cp/control-plane .
+#   make ui
+#   docker build -f manifests/images/control-plane.Dockerfile -t odigos-cp/control-plane .
 FROM python:3.11-slim-bookworm AS build
 COPY manifests/images/with-ca /usr/local/bin/
 COPY requirements.lock /build/
