@@ -24,7 +24,7 @@ from starlette.routing import Route
 from odigos_cp.kube import metrics
 from odigos_cp.kube.client import Client
 from odigos_cp.kube.stores import Stores
-from odigos_cp.web import admission, problems, routes
+from odigos_cp.web import problems, routes
 from odigos_cp.web.events import Hub
 from odigos_cp.web.routes import Info
 from odigos_cp.web.security import Guard, Rules
@@ -100,6 +100,8 @@ def build_probe_app(checks: Mapping[str, Check]) -> Starlette:
 
 def build_webhook_app(stores: Stores) -> Starlette:
     """The admission webhook. Subscribes to the caches, so it is built before they start."""
+    from odigos_cp.web import admission  # the pages run without the injection code
+
     return Starlette(routes=[Route("/mutate/pods", admission.Endpoint(stores).mutate, methods=["POST"])])
 
 

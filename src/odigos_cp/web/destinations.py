@@ -168,6 +168,9 @@ def _check_rendering(body: Mapping[str, Any], secrets: frozenset[str]) -> None:
     if isinstance(outcome, exporters.Fault):
         field = f"data.{outcome.field}" if outcome.field else ""
         raise _wrong(field, outcome.message, "Correct this field.")
+    used = {variable.key for variable in outcome.variables}
+    for name in sorted(secrets - used):
+        raise _wrong(f"data.{name}", f"{name} would not be used.", "Fill in the fields that go with it, or clear it.")
 
 
 def _wrong(field: str, detail: str, fix: str) -> Problem:
