@@ -64,7 +64,7 @@ class Throughput(Model):
     spans: int = 0
     metric_points: int = 0
     log_records: int = 0
-    queued_batches: int = 0
+    queued_bytes: int = 0
     read_at: str = ""
 
 

@@ -423,7 +423,7 @@ def destination(resource: Destination, secret_names: Iterable[str]) -> Destinati
         spans=counted.spans if counted else 0,
         metric_points=counted.metric_points if counted else 0,
         log_records=counted.log_records if counted else 0,
-        queued_batches=counted.queued_batches if counted else 0,
+        queued_bytes=counted.queued_bytes if counted else 0,
     )
 
 

@@ -181,7 +181,7 @@ class DestinationView(View):
     spans: int
     metric_points: int
     log_records: int
-    queued_batches: int
+    queued_bytes: int
 
 
 class DestinationsView(View):
