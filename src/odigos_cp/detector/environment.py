@@ -1,0 +1,114 @@
+"""What of a process' environment may be told, and which other agents does it prove? Pure.
+
+The report is readable for everyone who may see pods, so only listed names are told, and no value that looks like a
+credential. A value is told whole or not at all, because others extend it: where one that is extended cannot be told,
+the environment as a whole counts as unknown. So does one that a process has overwritten with its title.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from odigos_cp.detector.facts import Environment
+
+EXTENDED = frozenset({
+    "JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "PYTHONPATH", "RUBYOPT", "PHP_INI_SCAN_DIR", "OTEL_RESOURCE_ATTRIBUTES",
+    "CORECLR_ENABLE_PROFILING", "CORECLR_PROFILER", "CORECLR_PROFILER_PATH", "DOTNET_STARTUP_HOOKS",
+    "DOTNET_ADDITIONAL_DEPS", "DOTNET_SHARED_STORE",
+})  # fmt: skip
+"""Variables that an instrumentation adds to."""
+TOLD = EXTENDED | {
+    "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "JAVA_VERSION", "NODE_VERSION", "PYTHON_VERSION", "GOLANG_VERSION",
+    "RUBY_VERSION", "PHP_VERSION", "DOTNET_VERSION", "ASPNET_VERSION", "NGINX_VERSION", "CORECLR_PROFILER_PATH_64",
+}  # fmt: skip
+TOLD_PREFIXES = ("OTEL_",)
+HIDDEN = "(hidden)"
+VALUE_LIMIT = 1024
+NAMES_LIMIT = 48
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_CREDENTIAL_NAME = re.compile(r"HEADERS|TOKEN|SECRET|PASSW|API_?KEY|CLIENT_KEY", re.IGNORECASE)
+_CREDENTIAL = re.compile(
+    r"(passw(or)?d|secret|token|credential|api[-_.]?key|private[-_.]?key)[^\s=:,]*[=:]", re.IGNORECASE
+)
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+ARGUMENTS = "arguments"
+LIBRARIES = "libraries"
+AGENTS: tuple[tuple[str, str, str], ...] = (
+    # agent, where it shows (a variable, the arguments or the loaded libraries), what must be found there
+    ("opentelemetry", "JAVA_TOOL_OPTIONS", r"-javaagent:\S*opentelemetry-javaagent"),
+    ("opentelemetry", ARGUMENTS, r"-javaagent:\S*opentelemetry-javaagent"),
+    ("opentelemetry", "NODE_OPTIONS", r"@opentelemetry/|/otel-auto-instrumentation"),
+    ("opentelemetry", "PYTHONPATH", r"opentelemetry/instrumentation/auto_instrumentation|/otel-auto-instrumentation"),
+    ("opentelemetry", "CORECLR_PROFILER", r"(?i)918728DD-259F-4A6A-AC2B-B85E1B658318"),
+    ("datadog", "JAVA_TOOL_OPTIONS", r"-javaagent:\S*dd-java-agent"),
+    ("datadog", ARGUMENTS, r"-javaagent:\S*dd-java-agent"),
+    ("datadog", "NODE_OPTIONS", r"dd-trace"),
+    ("datadog", "PYTHONPATH", r"ddtrace|/dd-lib-python"),
+    ("datadog", "CORECLR_PROFILER", r"(?i)846F5F1C-F9AE-4B07-969E-05C26BC060D8"),
+    ("datadog", "DD_INJECTION_ENABLED", r"."),
+    ("newrelic", "JAVA_TOOL_OPTIONS", r"-javaagent:\S*newrelic"),
+    ("newrelic", ARGUMENTS, r"-javaagent:\S*newrelic"),
+    ("newrelic", "NODE_OPTIONS", r"newrelic"),
+    ("newrelic", "NEW_RELIC_LICENSE_KEY", r"."),
+    ("elastic", "JAVA_TOOL_OPTIONS", r"-javaagent:\S*elastic-apm-agent"),
+    ("elastic", ARGUMENTS, r"-javaagent:\S*elastic-apm-agent"),
+    ("elastic", "NODE_OPTIONS", r"elastic-apm-node"),
+    ("elastic", "ELASTIC_APM_SERVER_URL", r"."),
+    ("appdynamics", "JAVA_TOOL_OPTIONS", r"(?i)-javaagent:\S*appdynamics|AppServerAgent"),
+    ("appdynamics", ARGUMENTS, r"(?i)-javaagent:\S*(appdynamics|AppServerAgent)"),
+    ("appdynamics", "APPDYNAMICS_AGENT_ACCOUNT_NAME", r"."),
+    ("skywalking", "JAVA_TOOL_OPTIONS", r"-javaagent:\S*skywalking"),
+    ("skywalking", ARGUMENTS, r"-javaagent:\S*skywalking"),
+    ("skywalking", "SW_AGENT_COLLECTOR_BACKEND_SERVICES", r"."),
+    ("dynatrace", "LD_PRELOAD", r"liboneagentproc"),
+    ("dynatrace", LIBRARIES, r"liboneagent"),
+    ("instana", "INSTANA_AGENT_KEY", r"."),
+)
+
+
+def parse(raw: bytes | None) -> dict[str, str] | None:
+    """All variables; None where the process has written over them (or they are too many to read)."""
+    if not raw:
+        return None
+    variables: dict[str, str] = {}
+    for entry in raw.removesuffix(b"\0").split(b"\0"):
+        name, equals, value = entry.decode("utf-8", "surrogateescape").partition("=")
+        if not equals or not name:
+            return None
+        variables.setdefault(name, value)
+    return variables
+
+
+def tell(variables: Mapping[str, str] | None) -> Environment:
+    """The part that may be told."""
+    if variables is None:
+        return Environment()
+    shown: dict[str, str] = {}
+    whole = True
+    for name in sorted(variables, key=lambda name: (name not in EXTENDED, name)):
+        if not _NAME.fullmatch(name) or not (name in TOLD or name.startswith(TOLD_PREFIXES)):
+            continue
+        if len(shown) == NAMES_LIMIT:
+            break
+        value = variables[name]
+        if _may_be_told(name, value):
+            shown[name] = value
+        elif name in EXTENDED:
+            whole = False
+        else:
+            shown[name] = HIDDEN
+    return Environment(known=whole, shown=shown)
+
+
+def agents(variables: Mapping[str, str] | None, arguments: Iterable[str], libraries: Iterable[str]) -> tuple[str, ...]:
+    """Other vendors' agents that are proven, sorted."""
+    places = {**(variables or {}), ARGUMENTS: " ".join(arguments), LIBRARIES: " ".join(libraries)}
+    return tuple(sorted({agent for agent, place, pattern in AGENTS if re.search(pattern, places.get(place, ""))}))
+
+
+def _may_be_told(name: str, value: str) -> bool:
+    secret = _CREDENTIAL_NAME.search(name) or _CREDENTIAL.search(value)
+    return not secret and len(value) <= VALUE_LIMIT and not _UNPRINTABLE.search(value)

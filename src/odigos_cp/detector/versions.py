@@ -1,0 +1,136 @@
+"""Which version of its runtime does a process run? One rule a language, from files and paths, never from names alone.
+
+The environment lies about versions (an image's `NODE_VERSION` is the base's, not the program's), so it is believed only
+where it completes what the files say: Python's patch level. What cannot be known exactly is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Protocol
+
+from odigos_cp.detector.facts import ProcessFacts
+
+_PLAIN = re.compile(r"[0-9A-Za-z.+-]{1,32}")
+_NUMBERS = rb"([0-9]{1,4}(?:\.[0-9]{1,4}){1,3})"
+_JAVA_LINE = re.compile(r'^JAVA_VERSION="([^"\n]*)"', re.MULTILINE)
+_JAVA_DEPTH = 5
+_CANDIDATES = 64
+
+
+class Files(Protocol):
+    """The target's files, for who may read them. Failures are OSErrors."""
+
+    def text(self, path: str) -> str:
+        """The beginning of a small file of the target's root."""
+
+    def occurrences(self, path: str | None, marker: bytes, following: re.Pattern[bytes]) -> Iterator[str]:
+        """What stands behind a marker in a file of the target's root; None: in the executable."""
+
+
+def find(language: str, facts: ProcessFacts, environment: Mapping[str, str], files: Files) -> str | None:
+    """The version, checked to be harmless; None where it is not known."""
+    rule = RULES.get(language)
+    try:
+        version = rule(facts, environment, files) if rule else None
+    except OSError:
+        version = None
+    return version if version and _PLAIN.fullmatch(version) else None
+
+
+def _java(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
+    """The file `release` of the runtime's own directory, above libjvm.so (two levels since Java 9, four before)."""
+    library = _loaded(facts, r"/lib(jvm|j9vm[0-9]*)\.so$")
+    folder = library or ""
+    for _ in range(_JAVA_DEPTH):
+        folder = folder.rpartition("/")[0]
+        if not folder:
+            break
+        try:
+            if found := _JAVA_LINE.search(files.text(f"{folder}/release")):
+                return found.group(1)
+        except OSError:
+            continue
+    return None
+
+
+def _nodejs(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
+    """The text `node.js/v20.20.2` that each Node.js carries, in the executable or in libnode."""
+    return next(files.occurrences(_loaded(facts, r"/libnode\.so"), b"node.js/v", re.compile(_NUMBERS)), None)
+
+
+def _python(facts: ProcessFacts, environment: Mapping[str, str], files: Files) -> str | None:
+    """The minor version from a path; the patch level from the one text in the interpreter that continues it."""
+    minor = _python_minor(facts)
+    if minor is None:
+        return None
+    following = re.compile(rb"([0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,2})?\+?)\0")
+    library = _loaded(facts, r"/libpython[23][^/]*\.so")
+    try:
+        patches = set(islice(files.occurrences(library, f"\0{minor}.".encode(), following), _CANDIDATES))
+    except OSError:
+        patches = set()
+    if len(patches) == 1:
+        return f"{minor}.{patches.pop()}"
+    hint = environment.get("PYTHON_VERSION", "")
+    return hint if hint.startswith(f"{minor}.") else minor
+
+
+def _python_minor(facts: ProcessFacts) -> str | None:
+    for path in (facts.exe or "", *facts.loaded):
+        if found := re.search(r"/(?:lib)?python([23]\.[0-9]{1,2})[a-z]?(?:\.so[.0-9]*|/.*)?$", path):
+            return found.group(1)
+    for path in facts.loaded:
+        if found := re.search(r"\.cpython-3([0-9]{1,2})-", path):
+            return f"3.{found.group(1)}"
+    return None
+
+
+def _go(facts: ProcessFacts, _environment: Mapping[str, str], _files: Files) -> str | None:
+    found = re.match(r"go([0-9][0-9A-Za-z.]*)", (facts.elf.go_version if facts.elf else None) or "")
+    return found.group(1) if found else None
+
+
+def _rust(facts: ProcessFacts, _environment: Mapping[str, str], _files: Files) -> str | None:
+    comments = facts.elf.comments if facts.elf else ()
+    return next((found.group(1) for text in comments if (found := re.match(r"rustc version (\S+)", text))), None)
+
+
+def _ruby(facts: ProcessFacts, _environment: Mapping[str, str], _files: Files) -> str | None:
+    return _in_path(facts, r"/libruby[^/]*\.so\.([0-9]+\.[0-9]+\.[0-9]+)$")
+
+
+def _dotnet(facts: ProcessFacts, _environment: Mapping[str, str], _files: Files) -> str | None:
+    return _in_path(facts, r"/Microsoft\.NETCore\.App/([0-9A-Za-z.+-]+)/")
+
+
+def _php(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
+    library = _loaded(facts, r"/libphp[0-9.]*\.so$")
+    return next(files.occurrences(library, b"X-Powered-By: PHP/", re.compile(_NUMBERS)), None)
+
+
+def _nginx(_facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
+    return next(files.occurrences(None, b"nginx/", re.compile(_NUMBERS)), None)
+
+
+RULES: Mapping[str, Callable[[ProcessFacts, Mapping[str, str], Files], str | None]] = {
+    "java": _java,
+    "nodejs": _nodejs,
+    "python": _python,
+    "go": _go,
+    "rust": _rust,
+    "ruby": _ruby,
+    "dotnet": _dotnet,
+    "php": _php,
+    "nginx": _nginx,
+}
+
+
+def _loaded(facts: ProcessFacts, pattern: str) -> str | None:
+    return next((path for path in facts.loaded if re.search(pattern, path)), None)
+
+
+def _in_path(facts: ProcessFacts, pattern: str) -> str | None:
+    return next((found.group(1) for path in facts.loaded if (found := re.search(pattern, path))), None)
