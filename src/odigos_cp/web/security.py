@@ -145,6 +145,9 @@ class Guard:
         self.rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
         if scope["type"] != "http":
             return  # a WebSocket: no route has one, and returning without an answer refuses it
         response_started = False

@@ -91,16 +91,18 @@ class Wishes:
         return found
 
     def wants(self, target: Target) -> bool:
-        if target.namespace in self._ignored:
-            return False
-        source = self.deciding(target)
-        return self._opt_out if source is None else not source.spec.disable_instrumentation
+        return self._says(self.deciding(target), target.namespace)
 
     def of(self, workload: Workload, kind: str) -> tuple[bool, str]:
         """Whether it is wanted, and the name of the Source that says so."""
-        target = Target(workload.metadata.namespace, kind, workload.metadata.name)
-        source = self.deciding(target)
-        return self.wants(target), source.metadata.name if source else ""
+        namespace = workload.metadata.namespace
+        source = self.deciding(Target(namespace, kind, workload.metadata.name))
+        return self._says(source, namespace), source.metadata.name if source else ""
+
+    def _says(self, source: Source | None, namespace: str) -> bool:
+        if namespace in self._ignored:
+            return False
+        return self._opt_out if source is None else not source.spec.disable_instrumentation
 
     def namespace_is_wanted(self, name: str) -> bool:
         return self.wants(Target(name, NAMESPACE, name))
