@@ -22,6 +22,9 @@ from odigos_cp.domain.exporters import SecretVariable
 from odigos_cp.domain.pipeline import GRPC_PORT, HEALTH_PORT, HTTP_PORT, METRICS_PORT, QUEUE_DIRECTORY, Rendered
 
 GROUP_LABEL = "odigos.io/collectors-group"
+CONFIG_HASH_ANNOTATION = "odigos.io/config-hash"
+"""On the collectors' pods: which configuration each of them runs."""
+
 CONFIG_FILE, VARIABLES_FILE = "collector.yaml", "variables.json"
 CONFIG_DIRECTORY = "/etc/odigos"
 GATEWAY_ENDPOINT = f"{GATEWAY_GROUP}.{SYSTEM_NAMESPACE}.svc:{GRPC_PORT}"
@@ -102,8 +105,6 @@ def gateway_deployment(
             "fsGroup": UNPRIVILEGED,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        # Longer than a full queue takes to be written to the disk it is on already.
-        "terminationGracePeriodSeconds": 30,
     }
     # It survives the process, not the pod. Three times the queues' bound: their files shrink only at a start.
     limit = f"{3 * sizing.GATEWAY_DISK_BYTES // sizing.MEGABYTE}M"
@@ -114,7 +115,7 @@ def gateway_deployment(
         "progressDeadlineSeconds": 120,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "selector": {"matchLabels": {GROUP_LABEL: group.metadata.name}},
-        "template": {"metadata": {"labels": labels(group.metadata.name)}, "spec": pod},
+        "template": _template(group, hash_, pod),
     }
     return _object(DEPLOYMENTS, group, group.metadata.name) | {"spec": spec}
 
@@ -126,8 +127,6 @@ def node_daemon_set(group: CollectorsGroup, hash_: str, collector: Collector) ->
     pod = _pod(group, hash_, (), collector) | {
         "securityContext": {"runAsUser": 0, "runAsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
         "tolerations": [{"operator": "Exists"}],
-        "priorityClassName": "system-node-critical",
-        "terminationGracePeriodSeconds": 30,
     }
     for port in pod["containers"][0]["ports"]:
         if port["name"].startswith("otlp"):
@@ -138,7 +137,7 @@ def node_daemon_set(group: CollectorsGroup, hash_: str, collector: Collector) ->
         # Two collectors cannot have one host port, so a node is without one for a moment: few nodes at once.
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}},
         "selector": {"matchLabels": {GROUP_LABEL: group.metadata.name}},
-        "template": {"metadata": {"labels": labels(group.metadata.name)}, "spec": pod},
+        "template": _template(group, hash_, pod),
     }
     return _object(DAEMON_SETS, group, group.metadata.name) | {"spec": spec}
 
@@ -197,6 +196,11 @@ def _pod(group: CollectorsGroup, hash_: str, variables: Sequence[SecretVariable]
         "containers": [alike | running],
         "volumes": [{"name": "config", "configMap": {"name": config_map_name(group.metadata.name, hash_)}}],
     }
+
+
+def _template(group: CollectorsGroup, hash_: str, pod: Body) -> Body:
+    metadata = {"labels": labels(group.metadata.name), "annotations": {CONFIG_HASH_ANNOTATION: hash_}}
+    return {"metadata": metadata, "spec": pod}
 
 
 def _environment(variables: Sequence[SecretVariable], sizes: ResourceSizes) -> list[Body]:
