@@ -12,8 +12,12 @@ import sysconfig
 from pathlib import Path
 
 LEFT_OUT = (
-    "config-*", "dist-packages", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages",
-    "sqlite3", "test", "tests", "tkinter", "turtle*", "venv", "_sqlite3*", "_tkinter*", "_test*", "_codecs_*", "xx*",
+    # packages that serve other ends than running a program
+    "config-*", "curses", "dbm", "dist-packages", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data",
+    "site-packages", "sqlite3", "test", "tests", "tkinter", "turtle*", "unittest", "venv", "wsgiref", "xmlrpc",
+    # extension modules with large libraries behind them: the detector has no network, and needs no database
+    "_codecs_*", "_curses*", "_dbm*", "_gdbm*", "_hashlib*", "_sqlite3*", "_ssl*", "_test*", "_tkinter*", "nis*",
+    "readline*", "xx*",
 )  # fmt: skip
 
 target = Path(sys.argv[1])
