@@ -163,16 +163,13 @@ class LeaderGate:
 
     async def _renew_for_ever(self, work: anyio.CancelScope) -> None:
         """Ends by cancelling the work when the Lease is lost."""
-        pause = self._renew_seconds
+        due = self._renewed_at + self._renew_seconds
         while True:
-            left = self._deadline - anyio.current_time()
-            await anyio.sleep(max(0.0, min(pause, left)))
+            await anyio.sleep(max(0.0, min(due, self._deadline) - anyio.current_time()))
             began = anyio.current_time()
             if began >= self._deadline:
-                self._lose(
-                    work,
-                    f"no renewal succeeded for {self._lease_seconds * 2 / 3:.1f} s: the API server was not reached",
-                )
+                silence = self._lease_seconds * 2 / 3
+                self._lose(work, f"no renewal succeeded for {silence:.1f} s: the API server was not reached")
                 return
             try:
                 with anyio.fail_after(min(self._call_seconds, self._deadline - began)):
@@ -180,7 +177,7 @@ class LeaderGate:
             except (ApiError, TimeoutError) as error:
                 RENEWALS.inc("failed")
                 log.warning("lease_not_renewed", lease=str(self._key), why=str(error) or "the deadline passed")
-                pause = min(RETRY_SECONDS, self._renew_seconds)
+                due = anyio.current_time() + min(RETRY_SECONDS, self._renew_seconds)
                 continue
             if not kept:
                 holder = self._held.spec.holder_identity if self._held else ""
@@ -188,7 +185,7 @@ class LeaderGate:
                 return
             RENEWALS.inc("renewed")
             self._renewed_at = began
-            pause = self._renew_seconds
+            due = began + self._renew_seconds
 
     async def _renew(self) -> bool:
         """False when another holds it. A Lease that someone edited or deleted is made ours again."""

@@ -130,9 +130,10 @@ class Store(Generic[R]):
         before = self._objects.get(key)
         held = before.metadata.resource_version if before is not None else self._gone.get(key, "")
         self.seen(version)
-        if version and versions.covers(held, version):
-            if held != version:
-                STALE.inc(str(self.kind))
+        if versions.is_older(version, held):
+            STALE.inc(str(self.kind))
+            return
+        if before is not None and before == item:
             return
         self._gone.pop(key, None)
         self._objects[key] = item

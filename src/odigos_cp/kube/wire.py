@@ -109,16 +109,16 @@ def page(kind: Kind[R], body: bytes) -> Page[R]:
 
 def event(kind: Kind[R], line: bytes) -> WatchEvent[R]:
     """Raises the ApiError that an ERROR event holds."""
+    action = f"watch {kind}"
     try:
         envelope = _decode_event(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise errors.ServerError(
-            f"a line of the watch is no event: {error}", status=200, action=f"watch {kind}"
-        ) from None
-    if envelope.type == "ERROR":
-        raise errors.from_status(_decode_status(envelope.object), action=f"watch {kind}")
-    if envelope.type == "BOOKMARK":
-        return WatchEvent("BOOKMARK", None, _decode_object(envelope.object).metadata.resource_version, Key("", ""))
+        if envelope.type == "ERROR":
+            raise errors.from_status(_decode_status(envelope.object), action=action)
+        if envelope.type == "BOOKMARK":
+            version = _decode_object(envelope.object).metadata.resource_version
+            return WatchEvent("BOOKMARK", None, version, Key("", ""))
+    except (ValueError, RecursionError) as error:
+        raise errors.ServerError(f"a line of the watch is no event: {error}", status=200, action=action) from None
     found = decode_or_none(kind, envelope.object)
     if found is None:
         key, version = _named(envelope.object)

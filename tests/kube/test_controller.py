@@ -1,0 +1,270 @@
+"""When keys are reconciled, and what follows from each outcome. Time is virtual."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+import anyio
+import pytest
+
+from odigos_cp.api.builtin import CONFIG_MAPS, PODS, ConfigMap
+from odigos_cp.api.meta import Key
+from odigos_cp.kube.client import Client, Written
+from odigos_cp.kube.controller import Controller, Result, Watch
+from odigos_cp.kube.errors import Conflict, Terminal, TooManyRequests
+from odigos_cp.kube.store import Change
+from odigos_cp.kube.stores import Stores
+from tests.kube.scripted import config_map, key
+
+pytestmark = pytest.mark.looptime
+
+A, B = key("a"), key("b")
+
+
+class World:
+    """One cache, one controller, and when it reconciled which key."""
+
+    def __init__(self, act: Callable[[Key], Awaitable[Result | None]] | None = None, **options: object) -> None:
+        self.stores = Stores(cast(Client, None))
+        self.store = self.stores.add(CONFIG_MAPS)
+        self.runs: list[tuple[float, Key]] = []
+        self._act = act
+        self.controller = Controller("test", self._reconcile, [Watch(CONFIG_MAPS)], self.stores, **options)  # type: ignore[arg-type]
+
+    async def _reconcile(self, key: Key) -> Result | None:
+        self.runs.append((anyio.current_time(), key))
+        return await self._act(key) if self._act else None
+
+    @property
+    def times(self) -> list[float]:
+        return [at for at, _ in self.runs]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[World]:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self.controller.run)
+            yield self
+            tasks.cancel_scope.cancel()
+
+
+def written(version: str, name: str = "a", namespace: str = "ns") -> Written:
+    return Written(CONFIG_MAPS, Key(namespace, name), version, "uid", 1)
+
+
+async def test_the_start_waits_for_the_caches_and_takes_every_key() -> None:
+    world = World()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(world.controller.run)
+        await anyio.sleep(10)
+        assert world.runs == []
+        world.store.replace([config_map("a", 1), config_map("b", 2)], "10")
+        await anyio.sleep(1)
+        assert [key for _, key in world.runs] == [A, B]
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_change_or_deletion_reconciles_its_key() -> None:
+    world = World()
+    world.store.replace([], "10")
+    async with world.running():
+        world.store.put(config_map("a", 11))
+        await anyio.sleep(1)
+        world.store.remove(A, "12")
+        await anyio.sleep(1)
+    assert [key for _, key in world.runs] == [A, A]
+
+
+async def test_changes_before_the_start_are_not_kept_beyond_what_the_cache_has() -> None:
+    world = World()
+    world.store.replace([config_map("a", 1)], "10")
+    world.store.remove(A, "11")
+    async with world.running():
+        await anyio.sleep(1)
+    assert world.runs == []
+
+
+async def test_a_watch_may_lead_to_other_keys() -> None:
+    world, seen = World(), []
+
+    async def reconcile(key: Key) -> None:
+        seen.append(key)
+
+    def owners(change: Change[ConfigMap]) -> list[Key]:
+        return [A, B]
+
+    controller = Controller("owners", reconcile, [Watch(CONFIG_MAPS, owners)], world.stores)
+    world.store.replace([config_map("child", 1)], "10")
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(controller.run)
+        await anyio.sleep(1)
+        tasks.cancel_scope.cancel()
+    assert seen == [A, B]
+
+
+async def test_a_kind_without_a_cache_is_said_when_the_controller_is_made() -> None:
+    async def reconcile(key: Key) -> None: ...
+
+    with pytest.raises(KeyError, match="no cache of pods"):
+        Controller("test", reconcile, [Watch(PODS)], Stores(cast(Client, None)))
+
+
+async def test_a_failing_key_is_retried_ever_more_slowly_and_the_others_go_on() -> None:
+    async def act(key: Key) -> None:
+        if key == A:
+            raise Conflict("changed meanwhile", status=409)
+
+    world = World(act)
+    world.store.replace([config_map("a", 1), config_map("b", 2)], "10")
+    async with world.running():
+        await anyio.sleep(300)
+    times = [at for at, key in world.runs if key == A]
+    assert 5 < len(times) < 20
+    assert [key for _, key in world.runs].count(B) == 1
+    assert "changed meanwhile" in world.controller.status.last_error
+
+
+async def test_a_bug_in_a_reconcile_is_retried_and_does_not_end_the_process() -> None:
+    async def act(key: Key) -> None:
+        if len(world.runs) == 1:
+            raise ZeroDivisionError("oh")
+
+    world = World(act)
+    world.store.replace([config_map("a", 1)], "10")
+    async with world.running():
+        await anyio.sleep(10)
+    assert len(world.runs) == 2
+    assert world.controller.status.last_success
+
+
+async def test_a_bug_in_a_mapping_ends_the_process() -> None:
+    world = World()
+
+    def broken(change: Change[ConfigMap]) -> list[Key]:
+        raise ZeroDivisionError("oh")
+
+    world.store.replace([config_map("a", 1)], "10")
+    controller = Controller("test", world._reconcile, [Watch(CONFIG_MAPS, broken)], world.stores)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await controller.run()
+    assert caught.group_contains(ZeroDivisionError)
+
+
+async def test_terminal_rests_until_the_object_changes() -> None:
+    async def act(key: Key) -> None:
+        raise Terminal("the destination has no type")
+
+    world = World(act)
+    world.store.replace([config_map("a", 1)], "10")
+    async with world.running():
+        await anyio.sleep(3600)
+        assert len(world.runs) == 1
+        world.store.put(config_map("a", 11))
+        await anyio.sleep(1)
+    assert len(world.runs) == 2
+
+
+async def test_a_server_that_asks_for_a_pause_gets_it() -> None:
+    async def act(key: Key) -> None:
+        raise TooManyRequests("busy", status=429, retry_after=30)
+
+    world = World(act)
+    world.store.replace([config_map("a", 1)], "10")
+    async with world.running():
+        await anyio.sleep(40)
+    assert world.times == pytest.approx([0, 30], abs=0.1)
+
+
+async def test_a_reconcile_that_wants_to_look_again_does_so_when_it_said() -> None:
+    async def act(key: Key) -> Result:
+        return Result(requeue_after=60)
+
+    world = World(act)
+    world.store.replace([config_map("a", 1)], "10")
+    async with world.running():
+        await anyio.sleep(130)
+    assert world.times == pytest.approx([0, 60, 120], abs=0.1)
+
+
+async def test_a_reconcile_that_never_ends_is_ended_and_retried() -> None:
+    async def act(key: Key) -> None:
+        await anyio.sleep_forever()
+
+    world = World(act)
+    world.store.replace([config_map("a", 1)], "10")
+    async with world.running():
+        await anyio.sleep(125)
+    assert len(world.runs) == 2
+
+
+async def test_a_key_is_put_off_until_the_cache_holds_its_last_write() -> None:
+    async def act(key: Key) -> Result:
+        return Result(written=(written("15"),) if len(world.runs) == 1 else ())
+
+    world = World(act)
+    world.store.replace([config_map("a", 1)], "10")
+    async with world.running():
+        await anyio.sleep(0.01)
+        world.store.put(config_map("a", 11))
+        await anyio.sleep(5)
+        assert len(world.runs) == 1
+        world.store.put(config_map("a", 15))
+        await anyio.sleep(1)
+    assert len(world.runs) == 2
+
+
+async def test_a_write_that_never_reaches_the_cache_holds_a_key_up_for_ten_seconds_only() -> None:
+    async def act(key: Key) -> Result:
+        return Result(written=(written("15"),))
+
+    world = World(act)
+    world.store.replace([config_map("a", 1)], "10")
+    async with world.running():
+        await anyio.sleep(0.01)
+        world.store.put(config_map("a", 11))
+        await anyio.sleep(12)
+    assert world.times == pytest.approx([0, 10], abs=0.6)
+
+
+async def test_a_write_outside_of_the_caches_scope_holds_nothing_up() -> None:
+    async def act(key: Key) -> Result:
+        return Result(written=(Written(PODS, A, "15", "u", 1),))
+
+    world = World(act)
+    world.store.replace([config_map("a", 1)], "10")
+    async with world.running():
+        await anyio.sleep(0.01)
+        world.store.put(config_map("a", 11))
+        await anyio.sleep(0.1)
+    assert len(world.runs) == 2
+
+
+async def test_never_two_reconciles_of_one_key_and_never_more_than_the_limit() -> None:
+    active: list[Key] = []
+    most = 0
+
+    async def act(key: Key) -> None:
+        nonlocal most
+        assert key not in active
+        active.append(key)
+        most = max(most, len(active))
+        await anyio.sleep(1)
+        active.remove(key)
+
+    world = World(act, concurrency=3)
+    world.store.replace([config_map(str(n), 1) for n in range(9)], "10")
+    async with world.running():
+        for version in range(11, 40):
+            world.store.put(config_map(str(version % 9), version))
+            await anyio.sleep(0.1)
+        await anyio.sleep(60)
+    assert most == 3
+
+
+async def test_a_resync_takes_every_key_again() -> None:
+    world = World(resync=600)
+    world.store.replace([config_map("a", 1)], "10")
+    async with world.running():
+        await anyio.sleep(3600)
+    assert len(world.runs) in range(6, 8)

@@ -1,0 +1,138 @@
+"""A cache never shows half a list, drops old news, and tells each change once."""
+
+from __future__ import annotations
+
+import pytest
+
+from odigos_cp.api.builtin import CONFIG_MAPS, ConfigMap
+from odigos_cp.kube.store import Change, Store
+from tests.kube.scripted import config_map, key
+
+
+def filled(*items: ConfigMap, version: str = "10") -> tuple[Store[ConfigMap], list[Change[ConfigMap]]]:
+    store = Store(CONFIG_MAPS)
+    changes: list[Change[ConfigMap]] = []
+    store.replace(items, version)
+    store.subscribe(changes.append)
+    return store, changes
+
+
+def test_a_list_tells_what_was_added_changed_and_removed_and_nothing_else() -> None:
+    store, changes = filled(config_map("same", 1), config_map("changed", 2), config_map("removed", 3))
+    store.replace([config_map("same", 1), config_map("changed", 12), config_map("added", 13)], "20")
+    assert {(c.key.name, c.before is None, c.after is None) for c in changes} == {
+        ("changed", False, False),
+        ("removed", False, True),
+        ("added", True, False),
+    }
+
+
+def test_readers_in_a_handler_see_the_whole_new_list() -> None:
+    store, _ = filled(config_map("a", 1))
+    seen: list[set[str]] = []
+    store.subscribe(lambda change: seen.append({item.metadata.name for item in store.values()}))
+    store.replace([config_map("b", 11), config_map("c", 12)], "20")
+    assert seen == [{"b", "c"}] * 3
+
+
+def test_an_object_that_a_list_could_not_decode_stays_as_it_was() -> None:
+    store, changes = filled(config_map("a", 1))
+    store.replace([], "20", keep=[key("a"), key("never-seen")])
+    assert store.get(key("a")) == config_map("a", 1)
+    assert changes == []
+
+
+def test_an_event_older_than_what_is_held_is_dropped() -> None:
+    store, changes = filled(config_map("a", 5))
+    store.put(config_map("a", 4, old="yes"))
+    assert (store.get(key("a")), changes) == (config_map("a", 5), [])
+
+
+def test_a_doubled_event_is_told_once() -> None:
+    store, changes = filled()
+    store.put(config_map("a", 11))
+    store.put(config_map("a", 11))
+    assert len(changes) == 1
+
+
+def test_a_late_event_does_not_bring_back_a_deleted_object() -> None:
+    store, _ = filled(config_map("a", 5))
+    store.remove(key("a"), "12")
+    store.put(config_map("a", 11))
+    assert store.get(key("a")) is None
+
+
+def test_an_object_made_again_under_the_same_name_is_there() -> None:
+    store, _ = filled(config_map("a", 5))
+    store.remove(key("a"), "12")
+    store.put(config_map("a", 13))
+    assert store.get(key("a")) == config_map("a", 13)
+
+
+def test_a_late_deletion_does_not_remove_the_new_object() -> None:
+    store, _ = filled(config_map("a", 13))
+    store.remove(key("a"), "12")
+    assert store.get(key("a")) is not None
+
+
+def test_removing_what_is_not_there_tells_nobody() -> None:
+    store, changes = filled()
+    store.remove(key("a"), "12")
+    assert changes == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen"), [("9", True), ("10", True), ("11", False), ("99999999999999999999", False), ("opaque", False)]
+)
+def test_has_seen_compares_versions_as_numbers(asked: str, seen: bool) -> None:
+    store, _ = filled(version="10")
+    assert store.has_seen(key("a"), asked) is seen
+
+
+def test_a_bookmark_moves_what_was_seen_and_never_back() -> None:
+    store, _ = filled(version="10")
+    store.seen("30")
+    store.seen("20")
+    assert store.has_seen(key("a"), "30")
+
+
+def test_a_deletion_counts_as_seen() -> None:
+    store, _ = filled(config_map("a", 5))
+    store.remove(key("a"), "12")
+    assert store.has_seen(key("a"), "11")
+
+
+def test_versions_that_are_no_numbers_are_seen_when_equal() -> None:
+    store = Store(CONFIG_MAPS)
+    store.replace([], "xyz")
+    assert store.has_seen(key("a"), "xyz")
+    assert not store.has_seen(key("a"), "abc")
+
+
+def test_an_index_follows_changes_and_removals() -> None:
+    store, _ = filled(config_map("a", 1, app="x"), config_map("b", 2, app="x"))
+    store.add_index("app", lambda item: item.data.values())
+    store.put(config_map("a", 11, app="y"))
+    store.remove(key("b"), "12")
+    assert [item.metadata.name for item in store.by("app", "y")] == ["a"]
+    assert store.by("app", "x") == ()
+
+
+def test_an_index_that_is_not_there_is_named_with_those_that_are() -> None:
+    store, _ = filled()
+    store.add_index("app", lambda item: ())
+    with pytest.raises(KeyError, match=r"no index 'ap'.*'app'"):
+        store.by("ap", "x")
+
+
+def test_a_cache_of_one_namespace_does_not_hold_others() -> None:
+    store = Store(CONFIG_MAPS, namespace="ns")
+    assert store.holds(key("a"))
+    assert not store.holds(key("a")._replace(namespace="other"))
+
+
+async def test_waiting_for_the_first_list_ends_with_it() -> None:
+    store = Store(CONFIG_MAPS)
+    assert not store.synced
+    store.replace([], "1")
+    await store.wait_synced()

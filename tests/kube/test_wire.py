@@ -1,0 +1,66 @@
+"""Envelopes are decoded from bytes; one bad object never stops the others."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from odigos_cp.api.builtin import CONFIG_MAPS
+from odigos_cp.api.meta import Key
+from odigos_cp.api.source import SOURCES
+from odigos_cp.kube import errors, wire
+from tests.kube.scripted import key, line
+from tests.kube.scripted import wire as config_map
+
+
+def listed(*items: Any) -> bytes:
+    return json.dumps({"metadata": {"resourceVersion": "7", "continue": "t"}, "items": items}).encode()
+
+
+def test_an_item_that_cannot_be_decoded_is_named_and_the_others_come_through() -> None:
+    page = wire.page(CONFIG_MAPS, listed(config_map("a", 1), config_map("b", 2) | {"data": 7}, config_map("c", 3)))
+    assert [item.metadata.name for item in page.items] == ["a", "c"]
+    assert page.skipped == (key("b"),)
+    assert (page.continue_token, page.resource_version) == ("t", "7")
+
+
+@pytest.mark.parametrize("bad", [7, None, [], {"metadata": 3}, {"metadata": {"name": None}}])
+def test_an_item_that_is_no_object_at_all_is_skipped(bad: Any) -> None:
+    assert wire.page(CONFIG_MAPS, listed(bad, config_map("a", 1))).items[0].metadata.name == "a"
+
+
+def test_a_custom_resource_of_a_foreign_shape_is_skipped() -> None:
+    page = wire.page(SOURCES, listed({"metadata": {"name": "bad", "namespace": "ns"}, "spec": {"workload": 1}}))
+    assert (page.items, page.skipped) == ((), (key("bad"),))
+
+
+def test_a_list_may_have_null_for_items() -> None:
+    assert wire.page(CONFIG_MAPS, b'{"metadata":{"resourceVersion":"1"},"items":null}').items == ()
+
+
+def test_an_event_whose_object_cannot_be_decoded_keeps_key_and_version() -> None:
+    event = wire.event(CONFIG_MAPS, line("MODIFIED", config_map("a", 5) | {"data": []}))
+    assert event == wire.WatchEvent("MODIFIED", None, "5", key("a"))
+
+
+def test_a_bookmark_has_a_version_only() -> None:
+    event = wire.event(CONFIG_MAPS, line("BOOKMARK", {"metadata": {"resourceVersion": "9"}}))
+    assert event == wire.WatchEvent("BOOKMARK", None, "9", Key("", ""))
+
+
+def test_an_error_in_the_stream_is_raised_as_the_same_error_by_status() -> None:
+    with pytest.raises(errors.Gone):
+        wire.event(CONFIG_MAPS, line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "old"}))
+
+
+@pytest.mark.parametrize("garbage", [b"{", b"[]", b'{"type":"NEW","object":{}}', b'{"type":"ADDED"}', b"\xff", b"7"])
+def test_a_line_that_is_no_event_is_an_error_not_a_crash(garbage: bytes) -> None:
+    with pytest.raises(errors.ServerError):
+        wire.event(CONFIG_MAPS, garbage)
+
+
+def test_an_error_event_with_garbage_inside_is_an_error_too() -> None:
+    with pytest.raises(errors.ApiError):
+        wire.event(CONFIG_MAPS, b'{"type":"ERROR","object":7}')
