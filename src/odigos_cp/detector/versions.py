@@ -41,7 +41,10 @@ def find(language: str, facts: ProcessFacts, environment: Mapping[str, str], fil
 
 
 def _java(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
-    """The file `release` of the runtime's own directory, above libjvm.so (two levels since Java 9, four before)."""
+    """The file `release` of the runtime's own directory, above libjvm.so (two levels since Java 9, four before).
+
+    Java 8 still wrote 1.8.0_472: told as 8.0.472, as all later ones count.
+    """
     library = _loaded(facts, r"/lib(jvm|j9vm[0-9]*)\.so$")
     folder = library or ""
     for _ in range(_JAVA_DEPTH):
@@ -50,7 +53,7 @@ def _java(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) ->
             break
         try:
             if found := _JAVA_LINE.search(files.text(f"{folder}/release")):
-                return found.group(1)
+                return found.group(1).removeprefix("1.").replace("_", ".")
         except OSError:
             continue
     return None

@@ -1,0 +1,74 @@
+"""Rules in conflict, and what must not decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from odigos_cp.detector.facts import ElfFacts, ProcessFacts
+from odigos_cp.detector.languages import judge
+
+PLAIN = ElfFacts(interpreter="/lib64/ld-linux-x86-64.so.2", needed=("libc.so.6",), sections=(".text",))
+NODE = replace(PLAIN, exports={"_ZN4node": 5086, "_ZN2v8": 34169}, needed=("libstdc++.so.6",))
+PYTHON = replace(PLAIN, sections=(".PyRuntime",), exports={"Py_BytesMain": 1})
+JAVA = replace(PLAIN, needed=("libjli.so",))
+GO = replace(PLAIN, sections=(".gopclntab", ".go.buildinfo"), go_version="go1.26.8")
+RUST = replace(PLAIN, comments=("rustc version 1.95.0 (59807616e 2026-04-14)",))
+LIBJVM = "/opt/jre/lib/server/libjvm.so"
+LIBPYTHON = "/usr/local/lib/libpython3.12.so.1.0"
+
+
+def process(
+    exe: str | None, elf: ElfFacts | None = PLAIN, *loaded: str, arguments: tuple[str, ...] = ()
+) -> ProcessFacts:
+    return ProcessFacts(pid=7, exe=exe, elf=elf, loaded=loaded, arguments=arguments)
+
+
+@pytest.mark.parametrize(
+    ("facts", "language"),
+    [
+        pytest.param(process("/app/node", GO), "go", id="a Go program whose file is named node"),
+        pytest.param(process("/app/node", RUST), "rust", id="a Rust program whose file is named node"),
+        pytest.param(process("/app/java", PLAIN), "unknown", id="a C program whose file is named java"),
+        pytest.param(process("/app/python3", NODE), "nodejs", id="Node.js whose file is named python3"),
+        pytest.param(process("/app/service", NODE), "nodejs", id="a single executable with Node.js in it"),
+        pytest.param(process("/opt/jre/bin/java", JAVA), "java", id="a Java that has not loaded its machine yet"),
+        pytest.param(process("/usr/bin/ruby", PLAIN, LIBJVM), "java", id="JRuby is Java"),
+        pytest.param(process("/app/svc", PLAIN, "/tmp/_MEI12/libpython3.11.so.1.0"), "python", id="PyInstaller"),
+        pytest.param(
+            process("/usr/bin/python3.11", PYTHON, LIBJVM), "python", id="Python that has loaded a Java machine"
+        ),
+        pytest.param(process("/opt/jre/bin/java", JAVA, LIBJVM, LIBPYTHON), "java", id="Java that has loaded Python"),
+        pytest.param(process("/app/svc", PLAIN, LIBJVM, LIBPYTHON), "unknown", id="two runtimes and no hint which"),
+        pytest.param(process("/usr/sbin/apache2", PLAIN, "/usr/lib/apache2/modules/libphp8.2.so"), "php", id="mod_php"),
+        pytest.param(
+            process("/app/esbuild", replace(PLAIN, sections=(".gopclntab",))), "go", id="Go without build info"
+        ),
+        pytest.param(process("/app/svc", replace(PLAIN, sections=(".svm_heap",))), "graalvm", id="a native image"),
+        pytest.param(
+            process("/app/svc", replace(RUST, exports={"napi_create_function": 1})),
+            "unknown",
+            id="a program made by Bun",
+        ),
+        pytest.param(
+            process("/usr/bin/redis-check-rdb", replace(PLAIN, needed=("libstdc++.so.6",))), "redis", id="redis"
+        ),
+        pytest.param(process("/usr/bin/python3.11", None), "python", id="an executable that cannot be read: its name"),
+        pytest.param(process(None, None), "unknown", id="nothing could be read"),
+        pytest.param(process("/app/svc", None, arguments=("java", "-jar")), "unknown", id="arguments decide nothing"),
+    ],
+)
+def test_the_stronger_evidence_decides(facts: ProcessFacts, language: str) -> None:
+    finding = judge(facts)
+    assert finding.language == language, finding.evidence
+
+
+def test_a_conflict_is_told_with_both_sides() -> None:
+    finding = judge(process("/app/svc", PLAIN, LIBJVM, LIBPYTHON))
+    assert finding.conflict
+    assert {"java", "python"} <= {item.says for item in finding.evidence}
+
+
+def test_a_mere_native_program_says_that_it_names_no_language() -> None:
+    assert [item.rule for item in judge(process("/app/svc")).evidence] == ["native"]

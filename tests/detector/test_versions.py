@@ -1,0 +1,77 @@
+"""Versions, where a file says them and where only a hint is left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from odigos_cp.detector import versions
+from odigos_cp.detector.facts import ElfFacts, ProcessFacts
+
+LIBJVM = "/opt/jdk8/jre/lib/amd64/server/libjvm.so"
+LIBPYTHON = "/usr/local/lib/libpython3.12.so.1.0"
+
+
+class Files:
+    """Texts by path, and bytes that every search goes through."""
+
+    def __init__(self, texts: Mapping[str, str] | None = None, content: bytes = b"") -> None:
+        self._texts, self._content = texts or {}, content
+
+    def text(self, path: str) -> str:
+        if path not in self._texts:
+            raise FileNotFoundError(path)
+        return self._texts[path]
+
+    def occurrences(self, path: str | None, marker: bytes, following: re.Pattern[bytes]) -> Iterator[str]:
+        for found in re.finditer(re.escape(marker), self._content):
+            if behind := following.match(self._content, found.end()):
+                yield behind.group(1).decode()
+
+
+def process(exe: str = "/app", *loaded: str, go: str | None = None) -> ProcessFacts:
+    return ProcessFacts(pid=7, exe=exe, loaded=loaded, elf=ElfFacts(go_version=go))
+
+
+@pytest.mark.parametrize(
+    ("language", "facts", "environment", "files", "version"),
+    [
+        ("java", process("/x", LIBJVM), {}, Files({"/opt/jdk8/release": 'JAVA_VERSION="1.8.0_472"\n'}), "8.0.472"),
+        ("java", process("/x", LIBJVM), {}, Files({"/opt/jdk8/release": 'JAVA_VERSION="1.8.0"\n'}), "8.0"),
+        ("java", process("/x", LIBJVM), {"JAVA_VERSION": "21"}, Files(), None),
+        ("java", process("/x"), {}, Files(), None),
+        (
+            "nodejs",
+            process("/usr/bin/node"),
+            {"NODE_VERSION": "9"},
+            Files(content=b"node.js/v node.js/v22.1.0 "),
+            "22.1.0",
+        ),
+        ("nodejs", process("/usr/bin/node"), {"NODE_VERSION": "9"}, Files(), None),
+        ("python", process("/usr/bin/python3.11"), {}, Files(), "3.11"),
+        ("python", process("/usr/bin/python3.11"), {}, Files(content=b"\x003.11.2\0"), "3.11.2"),
+        ("python", process("/usr/bin/python3.11"), {}, Files(content=b"\x003.11.2\0\x003.11.9\0"), "3.11"),
+        ("python", process("/app", LIBPYTHON), {"PYTHON_VERSION": "3.12.4"}, Files(), "3.12.4"),
+        ("python", process("/app", LIBPYTHON), {"PYTHON_VERSION": "3.9.1"}, Files(), "3.12"),
+        ("python", process("/app", LIBPYTHON), {"PYTHON_VERSION": "3.12.<b>"}, Files(), None),
+        ("python", process("/app", "/x/a.cpython-310-x86_64-linux-gnu.so"), {}, Files(), "3.10"),
+        ("python", process("/usr/bin/python3"), {}, Files(), None),
+        ("go", process(go="go1.26.8"), {}, Files(), "1.26.8"),
+        ("go", process(go="go1.25.1 X:boringcrypto"), {}, Files(), "1.25.1"),
+        ("go", process(go="devel +abc"), {}, Files(), None),
+        (
+            "dotnet",
+            process("/x", "/usr/share/dotnet/shared/Microsoft.NETCore.App/8.0.1/libcoreclr.so"),
+            {},
+            Files(),
+            "8.0.1",
+        ),
+        ("unknown", process(), {}, Files(), None),
+    ],
+)
+def test_a_version_is_what_the_files_say(
+    language: str, facts: ProcessFacts, environment: dict[str, str], files: Files, version: str | None
+) -> None:
+    assert versions.find(language, facts, environment, files) == version
