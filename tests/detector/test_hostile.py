@@ -29,6 +29,11 @@ def test_an_honest_java_is_the_measure(proc: ProcTree, ask: Ask) -> None:
     assert "reason" not in answer
 
 
+def test_secure_execution_is_told(proc: ProcTree, ask: Ask) -> None:
+    proc.process(maps=[LIBJVM], secure=True)
+    assert ask()["secure"] is True
+
+
 def test_a_container_without_a_process_is_told_as_such(ask: Ask) -> None:
     answer = ask()
     assert (answer["verdict"], answer["reason"], answer["envKnown"]) == ("unknown", "noProcess", False)
@@ -175,3 +180,10 @@ def test_a_decoy_in_another_pod_is_not_looked_at_and_is_told(proc: ProcTree, ask
     answer = ask()
     assert (answer["verdict"], answer["processes"]) == ("unknown", 0)
     assert "another pod" in answer["error"]
+
+
+def test_a_decoy_beside_the_real_process_spoils_nothing(proc: ProcTree, ask: Ask) -> None:
+    proc.process(pid=99, group=f"/kubepods/pod{'0' * 8}-0000-0000-0000-{'0' * 12}/{'f' * 64}/{CONTAINER}")
+    proc.process(pid=100, maps=[LIBJVM])
+    answer = ask()
+    assert (answer["verdict"], answer["processes"], answer["error"]) == ("java", 1, None)

@@ -143,7 +143,8 @@ def _answer(target: Target, found: Found, secrets: Sequence[int], deadline: floa
     seen = examination.examine(found.subjects, deadline, secrets)
     for subject in found.subjects:
         subject.process.close()
-    troubles = [*filter(None, [found.oddity]), *seen.troubles]
+    oddities = [found.oddity] if found.oddity and not found.processes else []  # a decoy must not spoil the real answer
+    troubles = [*oddities, *seen.troubles]
     choice = choosing.choose(seen.facts)
     return report.Answer(target.name, target.container_id, choice, found.processes, "; ".join(troubles) or None)
 

@@ -25,7 +25,8 @@ MARKERS = (
 
 _PROGRAM_HEADERS = 256
 _SECTIONS = 1024
-_NAMES_LIMIT = 32 * 1024 * 1024
+_NAMES_LIMIT = 16 * 1024 * 1024
+"""Node.js has 6 MiB of names; the detector's whole memory is 64 MiB."""
 _TEXT_LIMIT = 64 * 1024
 _RODATA_LIMIT = 8 * 1024 * 1024
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3

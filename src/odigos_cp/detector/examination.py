@@ -51,10 +51,15 @@ def examine(subjects: Sequence[Subject], deadline: float, secrets: Iterable[int]
         if subject.process.pid not in seen:
             same = [other for other in subjects if _user(other) == _user(subject)]
             seen.update(_look_at_all(same, subject.status, deadline, secrets, troubles))
-    gaps = [each for each in subjects if each.status.uid != os.geteuid() and seen[each.process.pid].unreadable]
+    gaps = [each for each in subjects if each.status.uid != os.geteuid() and _has_gaps(seen[each.process.pid])]
     for pid, facts in _look_at_all(gaps, None, deadline, secrets, []).items():
         seen[pid] = seen[pid].completed_by(facts)
     return Examination(tuple(seen[subject.process.pid] for subject in subjects), tuple(troubles))
+
+
+def _has_gaps(facts: ProcessFacts) -> bool:
+    """Something could not be read; if nothing at all could be, the process has ended, or hangs whoever looks at it."""
+    return facts.unreadable not in ((), _ALL_FIELDS)
 
 
 def _user(subject: Subject) -> tuple[int, int]:
