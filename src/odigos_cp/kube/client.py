@@ -214,11 +214,24 @@ class Client:
         subresource: str = "",
         dry_run: bool = False,
     ) -> Written:
-        """Server-side apply: `manager` owns exactly the fields of `body`, and gives up those it left out."""
+        """Server-side apply: `manager` owns exactly the fields of `body`, and gives up those it left out.
+
+        With metadata.uid in the body only that very object is written: another, or none, of the name is a Conflict.
+        """
         full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
         path = _object_path(kind, _key_in(kind, body), subresource)
         params = {"fieldManager": manager} | _given(force="true" if force else "", dryRun="All" if dry_run else "")
-        answer = await self._write("apply", kind, "PATCH", path, full, params, "application/apply-patch+yaml")
+        try:
+            answer = await self._write("apply", kind, "PATCH", path, full, params, "application/apply-patch+yaml")
+        except errors.Invalid as error:
+            if "metadata.uid" not in error.fields:
+                raise
+            raise errors.Conflict(
+                f"the object was replaced by another of the same name: {error.message}",
+                status=409,
+                reason="Conflict",
+                action=error.action,
+            ) from None
         return wire.written(kind, answer)
 
     async def create(self, kind: Kind[Any], body: Mapping[str, Any]) -> Written:

@@ -15,10 +15,20 @@ _SHOWN = 500
 
 
 class ApiError(Exception):
-    """The API server refused, failed, or could not be reached; `action` says what was asked of it."""
+    """The API server refused, failed, or could not be reached.
+
+    `action` says what was asked of it, `fields` which fields of the object it blames.
+    """
 
     def __init__(
-        self, message: str, *, status: int = 0, reason: str = "", retry_after: float | None = None, action: str = ""
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        reason: str = "",
+        retry_after: float | None = None,
+        action: str = "",
+        fields: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -26,6 +36,7 @@ class ApiError(Exception):
         self.reason = reason
         self.retry_after = retry_after
         self.action = action
+        self.fields = fields
 
     def __str__(self) -> str:
         code = f"{self.status} {self.reason}".strip() if self.status else ""
@@ -92,8 +103,13 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 _BY_REASON: dict[str, type[ApiError]] = {"AlreadyExists": AlreadyExists, "Expired": Gone, "Gone": Gone}
 
 
+class Cause(msgspec.Struct, frozen=True):
+    field: str = ""
+
+
 class Details(msgspec.Struct, frozen=True, rename="camel"):
     retry_after_seconds: int = 0
+    causes: tuple[Cause, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True, rename="camel"):
@@ -123,6 +139,7 @@ def from_status(said: Status, status: int = 0, *, retry_after: str = "", action:
         reason=said.reason,
         retry_after=_seconds(retry_after, said.details),
         action=action,
+        fields=tuple(cause.field for cause in said.details.causes) if said.details else (),
     )
 
 

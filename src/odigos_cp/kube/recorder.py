@@ -76,7 +76,7 @@ async def event(
     body = {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{str(about.get('name', 'object'))[:50]}.", "namespace": namespace},
+        "metadata": {"generateName": "odigos-", "namespace": namespace},
         "eventTime": micro_time(clock.now()),
         "reportingController": f"odigos.io/{component}",
         "reportingInstance": component[:MAX_REASON],
