@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cryptography import x509
+
 from odigos_cp.api.application import Signal
 from odigos_cp.api.destination import ConfiguredReason, Destination
 from odigos_cp.domain import catalogue, endpoints
@@ -190,10 +192,16 @@ class _Given:
             return ""
         if not (bodies := _PEM.findall(text)):
             raise self.wrong(sets, "holds no certificate; paste the whole PEM, from -----BEGIN CERTIFICATE----- on")
-        return "".join(
+        mended = "".join(
             "-----BEGIN CERTIFICATE-----\n" + "\n".join(_lines("".join(body.split()))) + "\n-----END CERTIFICATE-----\n"
             for body in bodies
         )
+        try:
+            # `otelcol validate` passes a broken one, and then the gateway does not start.
+            x509.load_pem_x509_certificates(mended.encode())
+        except ValueError:
+            raise self.wrong(sets, "holds a certificate that cannot be read; copy it again, it may be cut") from None
+        return mended
 
     def headers(self) -> dict[str, str]:
         found: dict[str, str] = {}

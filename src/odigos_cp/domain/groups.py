@@ -7,6 +7,7 @@ so that its collectors find an address. A group that nobody wants any more is de
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,7 +37,7 @@ class Observed:
     key: Key
     wanted: bool
     collector: objects.Collector
-    sizes: Collectors = Collectors()
+    sizes: Collectors
     group: CollectorsGroup | None = None
     config: ConfigMap | None = None
     """The ConfigMap that status.configHash names."""
@@ -165,17 +166,17 @@ def _ready(
         return conditions.say(group.status.conditions, GroupCondition.READY, status, reason, message, now=now)
 
     if ready:
-        return say(True, GroupReason.READY, f"{ready} of {wanted} collectors are ready.{_trouble(observed, group)}")
+        return say(True, GroupReason.READY, f"{ready} of {wanted} collectors are ready.{_trouble(observed.pods)}")
     if missing:
         return say(False, *missing)
     if group.spec.role == "node" and observed.workload and not wanted:
         return say(False, GroupReason.NO_NODES, "The cluster has no node that a collector could run on.")
-    return say(False, GroupReason.PODS_NOT_READY, f"None of {wanted} collectors is ready.{_trouble(observed, group)}")
+    return say(False, GroupReason.PODS_NOT_READY, f"None of {wanted} collectors is ready.{_trouble(observed.pods)}")
 
 
-def _trouble(observed: Observed, group: CollectorsGroup) -> str:
+def _trouble(pods: Iterable[Pod]) -> str:
     """Of the first pod that is not ready, why: what Kubernetes says of it."""
-    for pod in sorted(observed.pods, key=lambda p: p.metadata.name):
+    for pod in sorted(pods, key=lambda p: p.metadata.name):
         if pod.ready or pod.metadata.deletion_timestamp:
             continue
         for container in pod.status.container_statuses:
