@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.buildah import Buildah, BuildError, Say
+from cluster.buildah import UNFINISHED, Buildah, BuildError, Say
 
 SUITE = "bookworm"
 APT = Path("/etc/apt")
@@ -104,7 +104,7 @@ def _identity(buildah: Buildah, name: str, known: dict[str, str], say: Say) -> s
     )
     if not pulled and (mark not in known or known.get(public) != known[mark]):
         say(f"{name}: no such image here, making a stand-in")
-        with tempfile.TemporaryDirectory(dir=buildah.root) as directory:
+        with tempfile.TemporaryDirectory(dir=buildah.root, prefix=UNFINISHED) as directory:
             context = Path(directory)
             stand_in.fill(context, buildah, say)
             dockerfile = context / "Dockerfile"
@@ -185,7 +185,9 @@ def _fill_debian(context: Path, buildah: Buildah, say: Say) -> None:
     root = context / "root"
     archives = buildah.root / "debootstrap"
     archives.mkdir(exist_ok=True)
-    command = ["debootstrap", "--variant=minbase", f"--cache-dir={archives}", SUITE, str(root), lines[0].split()[1]]
+    # in a mount namespace: what debootstrap mounts goes with it, however it ends
+    command = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--cache-dir={archives}", SUITE, str(root)]
+    command.append(lines[0].split()[1])
     buildah.logged("debootstrap", command, say=say, timeout=600)
     for entry in DEBIAN_LEAVES_OUT:
         for path in sorted((root / entry).rglob("*"), reverse=True):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ Say = Callable[[str], None]
 CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 SAY_EVERY_SECONDS = 15.0
 LOG_TAIL_LINES = 30
+UNFINISHED = "making-"  # directories of work in progress
 
 
 class BuildError(Exception):
@@ -81,6 +83,15 @@ class Buildah:
         """The image as a docker-archive; `archive` must not be there yet."""
         self._call("push", "--quiet", identity, f"docker-archive:{archive}:{reference}", timeout=300)
 
+    def sweep(self) -> None:
+        """Remove what builds that were killed have left: call it while nobody else builds in this storage."""
+        leftovers = list(self.root.glob(f"{UNFINISHED}*"))
+        for directory in leftovers:
+            shutil.rmtree(directory)
+        containers = self._call("containers", "--quiet", timeout=60).split()
+        if containers:
+            self._call("rm", *containers, timeout=120)
+
     def forget(self, name: str) -> None:
         """Remove a name, and what only it kept; it is no fault when the name is gone or still used by a build."""
         subprocess.run(
@@ -93,7 +104,12 @@ class Buildah:
         started = time.monotonic()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=self._environment()
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                start_new_session=True,  # a group: what it has started ends with it
             )
             try:
                 while True:
@@ -107,7 +123,7 @@ class Buildah:
                         say(f"{name}: {elapsed:.0f} s: {_last_line(log)}")
             finally:
                 if process.poll() is None:
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)
                     process.wait(timeout=30)
         if code != 0:
             raise BuildError(_failure(name, f"{Path(command[0]).name} ended with code {code}", log))

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster import base_images
-from cluster.buildah import Buildah, BuildError, Say
+from cluster.buildah import UNFINISHED, Buildah, BuildError, Say
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT_ARCHIVES = 2  # of one image: the newest, and the one to go back to
@@ -98,6 +98,7 @@ def ensure(specs: Iterable[ImageSpec], say: Say, cache: Path | None = None) -> l
     specs = list(specs)
     with _alone(cache, say):
         buildah = Buildah(cache / "buildah")
+        buildah.sweep()
         names = {base for spec in specs for base in base_names((ROOT / spec.dockerfile).read_text())}
         bases = base_images.identities(buildah, names, say)
         return [_ensure_one(spec, bases, buildah, cache, say) for spec in specs]
@@ -110,7 +111,7 @@ def _ensure_one(spec: ImageSpec, bases: Mapping[str, str], buildah: Buildah, cac
     if not archive.exists():
         started = time.monotonic()
         say(f"{spec.name}: building")
-        with tempfile.TemporaryDirectory(dir=cache) as directory:
+        with tempfile.TemporaryDirectory(dir=buildah.root, prefix=UNFINISHED) as directory:
             context, unfinished = Path(directory) / "context", Path(directory) / "archive"
             stage(spec, context)
             tag = f"{reference}:{content}"
