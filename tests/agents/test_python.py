@@ -117,3 +117,8 @@ def test_traces_metrics_and_logs_arrive_as_json_under_the_services_name(island: 
 def test_a_dead_collector_does_not_hold_up_the_end(island: Island, env: dict[str, str], collector: str) -> None:
     _, application = served(island, env, getattr(island, collector))
     assert application.terminated() < 3
+
+
+def test_a_dead_collector_does_not_fill_the_applications_log(island: Island, env: dict[str, str]) -> None:
+    code = "import logging; logging.basicConfig(level=10); logging.warning('mine')"
+    assert run(island, env, code) == "WARNING:root:mine\n"

@@ -70,6 +70,10 @@ def start():
 
         initialize(swallow_exceptions=False)
         hurry_at_exit()
+        if "OTEL_LOG_LEVEL" not in os.environ:  # else a collector that is away fills the application's log
+            import logging
+
+            logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
     except (Exception, SystemExit) as error:
         sys.path.remove(AGENT)
         sys.stderr.write("odigos-cp: the application runs without telemetry: %s: %s\n" % (type(error).__name__, error))
