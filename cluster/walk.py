@@ -152,7 +152,9 @@ def why_not(kubectl: Kubectl) -> str:
         for condition in item.get("status", {}).get("conditions", []):
             if condition["status"] != "True":
                 who = f"{item['kind']} {item['metadata']['name']}"
-                lines.append(f"{who}: {condition['type']}={condition['status']} {condition['reason']}: {condition['message']}")
+                lines.append(
+                    f"{who}: {condition['type']}={condition['status']} {condition['reason']}: {condition['message']}"
+                )
     pods = kubectl("get", "pods", "-A", "-o", "wide", check=False)
     return "\n" + "\n".join(lines) + "\n" + pods
 
@@ -215,7 +217,9 @@ def walk(name: str, foreign: str, *, images_only: bool, hold: bool) -> None:
     if foreign:
         print(f"KUBECONFIG is set: using the cluster of {foreign} instead of building one. This will")
         print(f"  install odigos-cp into its namespace {SYSTEM}, with CRDs and a webhook for labelled pods only,")
-        print(f"  deploy a demo into the namespaces {SHOP} and {STORE}, and instrument {SHOP}. Nothing else is touched.")
+        print(
+            f"  deploy a demo into the namespaces {SHOP} and {STORE}, and instrument {SHOP}. Nothing else is touched."
+        )
     with steps.step("build the images") as step:
         built = images.ensure(images.all_images(), step.say)
         step.note(f"{len(built)} images")

@@ -1,0 +1,3 @@
+module odigos-cp/cluster/pause
+
+go 1.26.0
