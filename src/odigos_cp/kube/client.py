@@ -216,18 +216,20 @@ class Client:
     ) -> Written:
         """Server-side apply: `manager` owns exactly the fields of `body`, and gives up those it left out.
 
-        With metadata.uid in the body only that very object is written: another, or none, of the name is a Conflict.
+        With metadata.uid in the body only that very object is written: another, or none, of the name is Replaced.
         """
         full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
         path = _object_path(kind, _key_in(kind, body), subresource)
         params = {"fieldManager": manager} | _given(force="true" if force else "", dryRun="All" if dry_run else "")
         try:
             answer = await self._write("apply", kind, "PATCH", path, full, params, "application/apply-patch+yaml")
-        except errors.Invalid as error:
-            if "metadata.uid" not in error.fields:
+        except (errors.Invalid, errors.Conflict) as error:
+            # 422 on metadata.uid when another object has the name, 409 that blames no field when none has.
+            replaced = "metadata.uid" in error.fields if isinstance(error, errors.Invalid) else not error.fields
+            if not (replaced and body.get("metadata", {}).get("uid")):
                 raise
-            raise errors.Conflict(
-                f"the object was replaced by another of the same name: {error.message}",
+            raise errors.Replaced(
+                f"the object was replaced or deleted meanwhile: {error.message}",
                 status=409,
                 reason="Conflict",
                 action=error.action,

@@ -52,6 +52,10 @@ class Conflict(ApiError):
     """409: the object was changed or replaced meanwhile, or another field manager owns the field."""
 
 
+class Replaced(Conflict):
+    """409: the object of this uid is gone; another one may have its name."""
+
+
 class AlreadyExists(Conflict):
     """409: an object of this name exists."""
 

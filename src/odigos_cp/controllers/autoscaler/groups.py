@@ -57,8 +57,7 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
         decision = groups.decide(observe(stores, key, collector), clock.now())
         written = []
         for wanted in decision.objects:
-            current = stores[wanted.kind].get(wanted.key) if wanted.kind in stores else None
-            written.extend(await apply.ensure(wanted, current))
+            written.extend(await apply.ensure(wanted, stores))
         result = await apply(decision.plan)
         return Result(result.requeue_after, (*written, *result.written))
 
