@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import signal
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import anyio
 import structlog
@@ -24,6 +25,7 @@ from odigos_cp.api.builtin import CONFIG_MAPS, NAMESPACES, PODS, SERVICES, WEBHO
 from odigos_cp.api.collectors import GROUPS
 from odigos_cp.api.configuration import CONFIGURATIONS
 from odigos_cp.api.destination import DESTINATIONS
+from odigos_cp.api.meta import Kind
 from odigos_cp.api.rules import ACTIONS, RULES
 from odigos_cp.api.source import SOURCES
 from odigos_cp.controllers import scheduler
@@ -46,11 +48,11 @@ from odigos_cp.web.views import TaskView
 log = structlog.get_logger(__name__)
 
 LEASE = "odigos-controllers"
-CLUSTER_WIDE = (*WORKLOADS.values(), PODS, NAMESPACES, SOURCES, APPLICATIONS, RULES, ACTIONS, WEBHOOKS)
-OWN_NAMESPACE = (CONFIG_MAPS, SERVICES, DESTINATIONS, GROUPS, CONFIGURATIONS)
+CLUSTER_WIDE: tuple[Kind[Any], ...] = (*WORKLOADS.values(), PODS, NAMESPACES, SOURCES, APPLICATIONS, RULES, ACTIONS, WEBHOOKS)
+OWN_NAMESPACE: tuple[Kind[Any], ...] = (CONFIG_MAPS, SERVICES, DESTINATIONS, GROUPS, CONFIGURATIONS)
 """These are looked at in odigos-system only: a Destination elsewhere is nobody's."""
 
-Service = Callable[..., Awaitable[None]]
+Service = Callable[..., Coroutine[Any, Any, None]]
 
 
 def main(settings: Settings) -> int:

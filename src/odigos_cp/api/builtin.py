@@ -60,11 +60,17 @@ class PodTemplate(Struct, frozen=True):
     spec: PodSpec = PodSpec()
 
 
+class UpdateStrategy(Struct, frozen=True):
+    type: str = ""
+
+
 class WorkloadSpec(Struct, frozen=True):
     replicas: int = 1
     selector: LabelSelector = LabelSelector()
     template: PodTemplate = PodTemplate()
     paused: bool = False
+    update_strategy: UpdateStrategy = UpdateStrategy()
+    """Of StatefulSets and DaemonSets; a Deployment has another field of another shape."""
 
 
 class WorkloadCondition(Struct, frozen=True):

@@ -86,13 +86,14 @@ class Applier:
 
     async def _carry_out(self, write: Write, because: str) -> Written | None:
         """What the write made; None when there was nothing left to do."""
+        made: Written | None = None
         match write:
             case Apply():
                 made = await self._apply(write)
             case Create():
                 made = await self._create(write)
             case Delete():
-                made = await self._delete(write)
+                await self._delete(write)
         verb = type(write).__name__.lower()
         WRITES.inc(verb, str(write.kind))
         log.info("wrote", verb=verb, object=f"{write.kind.kind} {write.key}", because=because)

@@ -16,12 +16,14 @@ from odigos_cp.api.collectors import GATEWAY_GROUP, GROUPS, NODE_GROUP
 from odigos_cp.api.configuration import CONFIGURATIONS
 from odigos_cp.api.destination import DESTINATIONS
 from odigos_cp.api.meta import Key
+from odigos_cp.controllers import configuration
 from odigos_cp.controllers.applying import Applier
 from odigos_cp.controllers.autoscaler import observing
 from odigos_cp.domain import groups
 from odigos_cp.domain.groups import NAMES, Observed
 from odigos_cp.domain.objects import Collector, config_map_name
 from odigos_cp.kube import clock
+from odigos_cp.kube.client import Written
 from odigos_cp.kube.controller import Controller, Result, Watch
 from odigos_cp.kube.store import Change
 from odigos_cp.kube.stores import Stores
@@ -38,7 +40,7 @@ def observe(stores: Stores, key: Key, collector: Collector) -> Observed:
         key=key,
         wanted=any(not d.spec.disabled for d in destinations) or bool(stores[APPLICATIONS].by(ENABLED, True)),
         collector=collector,
-        sizes=observing.configuration(stores, key.namespace).collectors,
+        sizes=configuration.spec(stores, key.namespace).collectors,
         group=group,
         config=stores[CONFIG_MAPS].get(Key(key.namespace, config_map_name(key.name, hash_))),
         workload=stores[DAEMON_SETS if key.name == NODE_GROUP else DEPLOYMENTS].get(key),
@@ -55,7 +57,7 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
 
     async def reconcile(key: Key) -> Result | None:
         decision = groups.decide(observe(stores, key, collector), clock.now())
-        written = []
+        written: list[Written] = []
         for wanted in decision.objects:
             written.extend(await apply.ensure(wanted, stores))
         result = await apply(decision.plan)

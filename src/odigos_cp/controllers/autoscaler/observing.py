@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from odigos_cp.api.builtin import CONFIG_MAPS, PODS, ConfigMap, Pod
-from odigos_cp.api.configuration import CONFIGURATION_NAME, CONFIGURATIONS, ConfigurationSpec
-from odigos_cp.api.meta import Key
 from odigos_cp.domain.objects import GROUP_LABEL
 from odigos_cp.kube.stores import Stores
 
@@ -32,8 +30,3 @@ def pods(stores: Stores, group: str, namespace: str) -> tuple[Pod, ...]:
 
 def config_maps(stores: Stores, group: str) -> tuple[ConfigMap, ...]:
     return stores[CONFIG_MAPS].by(INDEX, group)
-
-
-def configuration(stores: Stores, namespace: str) -> ConfigurationSpec:
-    found = stores[CONFIGURATIONS].get(Key(namespace, CONFIGURATION_NAME))
-    return found.spec if found else ConfigurationSpec()

@@ -7,8 +7,9 @@ end accepts nothing. The judgement is domain/traffic.py's. What cannot be read n
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import anyio
@@ -42,7 +43,7 @@ LOG_EVERY = 30.0
 SCRAPES = metrics.counter("odigos_traffic_scrapes_total", "Readings of a gateway pod's metrics.", "outcome")
 
 Scrape = Callable[[str], Awaitable[str]]
-Service = Callable[..., Awaitable[None]]
+Service = Callable[..., Coroutine[Any, Any, None]]
 
 
 @dataclass

@@ -1,0 +1,54 @@
+"""Which settings hold, and where does each come from? OdigosConfiguration.status.effective, setting by setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from odigos_cp.api.configuration import CONFIGURATION_NAME, CONFIGURATIONS, OdigosConfiguration
+from odigos_cp.domain import conditions
+from odigos_cp.domain.plan import NOTHING, Plan, apply_status
+from odigos_cp.domain.selection import MANAGER
+
+IN_USE = "InUse"
+VALUE_LIMIT = 256
+
+
+def settings(part: BaseModel, path: str = "", given: bool = True) -> Iterator[tuple[str, str]]:
+    """Each setting by its path, as `value (origin)`; a setting that the object does not name has its default."""
+    for name, field in type(part).model_fields.items():
+        value, here = getattr(part, name), given and name in part.model_fields_set
+        where = f"{path}.{field.alias or name}".lstrip(".")
+        if isinstance(value, BaseModel):
+            yield from settings(value, where, here)
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            yield where, f"{text[:VALUE_LIMIT]} ({'OdigosConfiguration' if here else 'default'})"
+
+
+def plan(configuration: OdigosConfiguration, now: datetime) -> Plan:
+    if configuration.metadata.deletion_timestamp:
+        return NOTHING
+    name = configuration.metadata.name
+    if name != CONFIGURATION_NAME:
+        reason, message = (
+            "OtherName",
+            f"Only the object named {CONFIGURATION_NAME} is looked at; {name} changes nothing.",
+        )
+        effective: dict[str, str] = {}
+    else:
+        reason, message = "InUse", "status.effective has every setting and where it comes from."
+        effective = dict(settings(configuration.spec))
+    said = conditions.say(
+        configuration.status.conditions,
+        IN_USE,
+        name == CONFIGURATION_NAME,
+        reason,
+        message,
+        now=now,
+        generation=configuration.metadata.generation or None,
+    )
+    writes = apply_status(CONFIGURATIONS, configuration, MANAGER, {"effective": effective}, [said])
+    return Plan(writes, because="the settings changed")
