@@ -6,6 +6,7 @@ import (
 	"log"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/connector/countconnector"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/connector/failoverconnector"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/connector/routingconnector"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/connector/signaltometricsconnector"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter"
@@ -87,6 +88,7 @@ func components() (otelcol.Factories, error) {
 		)),
 		Connectors: must(otelcol.MakeFactoryMap[connector.Factory](
 			countconnector.NewFactory(),
+			failoverconnector.NewFactory(),
 			forwardconnector.NewFactory(),
 			routingconnector.NewFactory(),
 			signaltometricsconnector.NewFactory(),
