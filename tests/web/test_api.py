@@ -11,6 +11,7 @@ import pytest
 from odigos_cp.api.application import APPLICATIONS, ApplicationCondition
 from odigos_cp.api.builtin import DEPLOYMENTS, NAMESPACES, PODS
 from odigos_cp.api.collectors import GROUPS
+from odigos_cp.api.configuration import CONFIGURATIONS
 from odigos_cp.api.destination import DESTINATIONS
 from odigos_cp.api.meta import SYSTEM_NAMESPACE, Key
 from odigos_cp.api.source import SOURCES
@@ -26,6 +27,7 @@ from tests.builders import (
     HASH,
     application,
     condition,
+    configuration,
     destination,
     group,
     namespace,
@@ -293,6 +295,73 @@ async def test_what_the_api_server_refuses_reaches_the_person_with_a_cure(
     assert words in answer.json()["fix"]
 
 
+# The plan of a switch
+
+
+async def test_a_plan_says_which_pods_are_replaced_and_writes_nothing(
+    api: httpx.AsyncClient, cluster: FakeCluster
+) -> None:
+    cluster.put(DEPLOYMENTS, workload(replicas=3))
+    said = (await api.get(f"{CART}/plan?instrument=true")).json()
+    assert said["changes"] == [{"id": "shop/Deployment/cart", "pods": 3}]
+    assert (said["changeCount"], said["restartCount"], said["podCount"]) == (1, 1, 3)
+    assert "kind: Source" in said["kubectl"]
+    assert cluster.requests == []
+
+
+async def test_the_plan_of_a_namespace_counts_what_is_so_already_and_names_what_is_kept_out(
+    api: httpx.AsyncClient, cluster: FakeCluster
+) -> None:
+    cluster.put(DEPLOYMENTS, workload("web"))
+    cluster.put(DEPLOYMENTS, workload("vault"))
+    cluster.put(SOURCES, source(of="web"))
+    cluster.put(SOURCES, source(of="vault", disabled=True))
+    said = (await api.get(f"{SHOP}/plan?instrument=true")).json()
+    assert [c["id"] for c in said["changes"]] == ["shop/Deployment/cart"]
+    assert (said["unchangedCount"], said["keptOut"]) == (1, ["shop/Deployment/vault"])
+
+
+async def test_taking_back_what_carries_nothing_yet_replaces_no_pod(
+    api: httpx.AsyncClient, cluster: FakeCluster
+) -> None:
+    cluster.put(SOURCES, source())
+    said = (await api.get(f"{CART}/plan?instrument=false")).json()
+    assert (said["changeCount"], said["restartCount"], said["podCount"]) == (1, 0, 0)
+    cluster.put(DEPLOYMENTS, workload(label=HASH, replicas=2))
+    assert (await api.get(f"{CART}/plan?instrument=false")).json()["podCount"] == 2
+
+
+async def test_a_plan_names_a_bounded_number_of_applications_and_counts_all(
+    api: httpx.AsyncClient, cluster: FakeCluster
+) -> None:
+    cluster.fill(DEPLOYMENTS, *(workload(f"app-{n}") for n in range(200)))
+    said = (await api.get(f"{SHOP}/plan?instrument=true")).json()
+    assert (len(said["changes"]), said["changeCount"], said["podCount"]) == (50, 200, 200)
+
+
+async def test_a_plan_that_another_source_forbids_says_whose(api: httpx.AsyncClient, cluster: FakeCluster) -> None:
+    pattern = source("everything", of=".*", matchWorkloadNameAsRegex=True)
+    cluster.put(SOURCES, pattern)
+    said = (await api.get(f"{CART}/plan?instrument=false")).json()
+    assert (said["blockedBy"], said["changeCount"], said["keptOut"]) == ("everything", 0, ["shop/Deployment/cart"])
+
+
+async def test_restarts_by_hand_stand_in_the_plan(api: httpx.AsyncClient, cluster: FakeCluster) -> None:
+    cluster.put(CONFIGURATIONS, configuration(rollout={"automatic": False, "maxConcurrent": 3}))
+    said = (await api.get(f"{CART}/plan?instrument=true")).json()
+    assert (said["automatic"], said["maxConcurrent"]) == (False, 3)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "type_"),
+    [("", 400, "query"), ("?instrument=perhaps", 400, "query"), ("?instrument=true", 409, "ignored")],
+)
+async def test_a_plan_that_makes_no_sense_is_refused(
+    api: httpx.AsyncClient, query: str, status: int, type_: str
+) -> None:
+    problem(await api.get(f"/api/sources/kube-system/Deployment/coredns/plan{query}"), status, type_)
+
+
 # Destinations
 
 
@@ -312,6 +381,32 @@ async def test_a_destination_is_made_with_a_name_from_what_was_typed(
     made = cluster.stores[DESTINATIONS].get(Key(SYSTEM_NAMESPACE, name))
     assert made is not None
     assert (made.spec.data, made.spec.secret_ref) == (OTLP["data"], None)
+
+
+async def test_a_dry_run_says_what_would_be_written_and_writes_nothing(
+    api: httpx.AsyncClient, cluster: FakeCluster
+) -> None:
+    answer = await api.post("/api/destinations?dryRun=true", json=WITH_SECRET)
+    said = answer.json()
+    assert (answer.status_code, said["secretFields"]) == (200, ["OTLP_HTTP_BASIC_AUTH_PASSWORD"])
+    assert said["kubectl"].startswith("kubectl apply")
+    assert "p$ss" not in answer.text
+    assert cluster.requests == []
+
+
+async def test_a_dry_run_finds_what_is_wrong(api: httpx.AsyncClient, cluster: FakeCluster) -> None:
+    wrong = OTLP | {"data": {"OTLP_GRPC_ENDPOINT": "http://jaeger:4317/v1/traces"}}
+    answer = await api.post("/api/destinations?dryRun=true", json=wrong)
+    assert problem(answer, 422, "invalid_field")["field"] == "data.OTLP_GRPC_ENDPOINT"
+    await api.post("/api/destinations", json=OTLP)
+    assert problem(await api.post("/api/destinations?dryRun=true", json=OTLP), 409, "exists")["field"] == "display"
+
+
+async def test_certificates_and_headers_are_fields_of_many_lines(api: httpx.AsyncClient) -> None:
+    types = {t["type"]: t for t in (await api.get("/api/destination-types")).json()["items"]}
+    kinds = {f["name"]: f["kind"] for f in types["otlp"]["fields"]}
+    assert (kinds["OTLP_GRPC_CA_PEM"], kinds["OTLP_GRPC_HEADERS"]) == ("multiline", "multiline")
+    assert kinds["OTLP_GRPC_AUTHORIZATION"] == "secret"
 
 
 async def test_the_same_name_twice_is_refused_at_its_field(api: httpx.AsyncClient, cluster: FakeCluster) -> None:

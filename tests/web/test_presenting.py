@@ -13,7 +13,7 @@ from odigos_cp.api.builtin import Namespace, Pod, Workload
 from odigos_cp.api.configuration import OdigosConfiguration
 from odigos_cp.api.meta import Condition, key_of
 from odigos_cp.api.source import Source
-from odigos_cp.web import presenting, wishes
+from odigos_cp.web import advice, presenting, wishes
 from odigos_cp.web.views import ApplicationsView, ApplicationView
 from tests.builders import (
     HASH,
@@ -197,6 +197,25 @@ def test_names_that_look_like_numbers_stay_names_in_every_yaml(name: str) -> Non
     text = presenting.to_yaml(wishes.source_body(wishes.Target("shop", "Deployment", name), disable=False))
     assert yaml.safe_load(text)["spec"]["workload"]["name"] == name
     assert f'"{name}"' in text or name == "a.b"
+
+
+@pytest.mark.parametrize("reason", sorted(presenting.REFUSED | presenting.WENT_WRONG))
+def test_whatever_is_refused_or_went_wrong_comes_with_what_to_do(reason: str) -> None:
+    assert advice.on(reason, "False")
+
+
+def test_what_is_satisfied_needs_no_advice() -> None:
+    ok = presenting.condition(condition("PodsInjected", "True", "AllPodsInjected"))
+    stuck = presenting.condition(condition("CollectorAssigned", "False", "NoDestination"))
+    assert (ok.fix, stuck.fix[:17]) == ("", "Add a destination")
+    assert row(*replaced("CollectorAssigned", "False", "NoDestination")).fix == stuck.fix
+    assert row(*ALL_TRUE).fix == ""
+
+
+def test_a_destination_is_shown_as_a_person_would_write_it() -> None:
+    view = presenting.destination(destination(data={"URL": "x", "PASSWORD": "hunter2"}), ["PASSWORD"])
+    assert yaml.safe_load(view.source_yaml)["spec"]["data"] == {"URL": "x"}
+    assert view.kubectl == "kubectl delete destinations.odigos.io -n odigos-system jaeger-12345"
 
 
 def test_a_destinations_first_refusal_is_its_state() -> None:

@@ -28,6 +28,10 @@ DISPLAY_LIMIT = 120
 VALUE_LIMIT = 64 * 1024
 
 
+_OF_MANY_LINES = frozenset({"ca_pem", "headers"})
+"""What is set by fields whose text has lines, as certificates have."""
+
+
 def _never_decoded(content: bytes) -> Any:
     raise AssertionError("Secrets are written and deleted, never read")
 
@@ -66,7 +70,7 @@ def _field(known: catalogue.Field) -> DestinationFieldView:
     return DestinationFieldView(
         name=known.name,
         label=known.label,
-        kind="secret" if known.secret else known.kind,
+        kind="secret" if known.secret else "multiline" if known.sets in _OF_MANY_LINES else known.kind,
         required=known.required,
         options=list(known.options),
         placeholder=known.placeholder,

@@ -28,10 +28,10 @@ from odigos_cp.api.application import (
 from odigos_cp.api.builtin import Namespace, Pod, Workload
 from odigos_cp.api.collectors import CollectorsGroup
 from odigos_cp.api.configuration import ALWAYS_IGNORED_NAMESPACES, OdigosConfiguration
-from odigos_cp.api.destination import Destination, DestinationCondition
-from odigos_cp.api.meta import INJECTED_ANNOTATION, INSTRUMENTED_LABEL, Condition, Key, find_condition
-from odigos_cp.api.source import Source
-from odigos_cp.web import wishes
+from odigos_cp.api.destination import DESTINATIONS, Destination, DestinationCondition
+from odigos_cp.api.meta import INJECTED_ANNOTATION, INSTRUMENTED_LABEL, Condition, Key, Kind, find_condition
+from odigos_cp.api.source import SOURCES, Source
+from odigos_cp.web import advice, wishes
 from odigos_cp.web.views import (
     ApplicationDetailView,
     ApplicationState,
@@ -43,6 +43,8 @@ from odigos_cp.web.views import (
     DestinationView,
     EvidenceView,
     NamespaceView,
+    PlannedApplicationView,
+    SwitchPlanView,
 )
 
 CHAIN: tuple[ApplicationCondition, ...] = tuple(ApplicationCondition)
@@ -85,6 +87,9 @@ _STEPS: Mapping[ApplicationCondition, str] = {
 """For a link that nobody has said anything about."""
 
 NOT_YET = "NotYet"
+
+PLAN_LIMIT = 50
+"""So many applications are named in a plan; all are counted."""
 
 _STATE_WORDS: tuple[tuple[ApplicationState, str], ...] = (
     ("waiting", "waiting"),
@@ -237,6 +242,7 @@ def _row(
         state=verdict.state,
         reason=verdict.reason,
         message=verdict.message,
+        fix="" if verdict.state == "instrumented" else advice.on(verdict.reason),
         collector=collector.group if collector else "",
         pods_ready=status.number_ready if is_daemon else status.ready_replicas,
         pods_wanted=status.desired_number_scheduled if is_daemon else spec.replicas,
@@ -314,20 +320,75 @@ def detail(kind: str, workload: Workload, world: World, seq: int) -> Application
     )
 
 
+def plan(target: wishes.Target, on: bool, world: World) -> SwitchPlanView:
+    """What the switch would bring about: whose wish changes, which pods are replaced, and who is left out."""
+    wish = wishes.Wishes(world.sources, world.configuration)
+    change = wishes.switch(target, on, wish)
+    outcome = wish if change.blocked_by else wish.after(change)
+    injected = _injected(world.injected_pods)
+    changes: list[PlannedApplicationView] = []
+    kept_out: list[str] = []
+    unchanged = 0
+    for kind, workload in _targeted(target, world):
+        meta = workload.metadata
+        id_ = f"{meta.namespace}/{kind}/{meta.name}"
+        is_wanted, (will_be, _) = wish.of(workload, kind)[0], outcome.of(workload, kind)
+        if is_wanted != will_be:
+            row = _row(kind, workload, world, wish, injected)
+            carries = row.pods_injected if not workload.instrumented_hash else row.pods_wanted
+            changes.append(PlannedApplicationView(id=id_, pods=row.pods_wanted if on else carries))
+        elif is_wanted == on:
+            unchanged += 1
+        else:
+            kept_out.append(id_)
+    changes.sort(key=lambda planned: planned.id)
+    rollout = world.configuration.spec.rollout
+    return SwitchPlanView(
+        target=str(target),
+        instrument=on,
+        changes=changes[:PLAN_LIMIT],
+        change_count=len(changes),
+        restart_count=sum(planned.pods > 0 for planned in changes),
+        pod_count=sum(planned.pods for planned in changes),
+        unchanged_count=unchanged,
+        kept_out=sorted(kept_out)[:PLAN_LIMIT],
+        kept_out_count=len(kept_out),
+        automatic=rollout.automatic,
+        max_concurrent=rollout.max_concurrent,
+        blocked_by=change.blocked_by,
+        kubectl=kubectl(change),
+    )
+
+
+def _targeted(target: wishes.Target, world: World) -> Iterable[tuple[str, Workload]]:
+    """The workloads that the switch is about."""
+    for kind, workloads in world.workloads.items():
+        for workload in workloads:
+            if workload.metadata.namespace != target.namespace:
+                continue
+            if target.kind == wishes.NAMESPACE or (kind, workload.metadata.name) == (target.kind, target.name):
+                yield kind, workload
+
+
 def chain(application: InstrumentedApplication) -> list[ConditionView]:
     """Every link, said or not, in the order of the walk."""
     found = (find_condition(application.status.conditions, link) for link in CHAIN)
     return [
         condition(said)
         if said
-        else ConditionView(type=link, status="Unknown", reason=NOT_YET, message=_STEPS[link], since="")
+        else ConditionView(type=link, status="Unknown", reason=NOT_YET, message=_STEPS[link], since="", fix="")
         for link, said in zip(CHAIN, found, strict=True)
     ]
 
 
 def condition(said: Condition) -> ConditionView:
     return ConditionView(
-        type=said.type, status=said.status, reason=said.reason, message=said.message, since=said.last_transition_time
+        type=said.type,
+        status=said.status,
+        reason=said.reason,
+        message=said.message,
+        since=said.last_transition_time,
+        fix=advice.on(said.reason, said.status),
     )
 
 
@@ -368,13 +429,14 @@ def _source_yaml(row: ApplicationView, wish: wishes.Wishes) -> str:
 
 def kubectl(change: wishes.Switch) -> str:
     """The command that does what the switch does, to be run with one's own rights."""
-    commands = [
-        f"kubectl delete sources.odigos.io -n {shlex.quote(key.namespace)} {shlex.quote(key.name)}"
-        for key in change.deletes
-    ]
+    commands = [delete_command(SOURCES, key) for key in change.deletes]
     if change.body is not None:
         commands.append(apply_command(change.body))
     return "\n".join(commands)
+
+
+def delete_command(kind: Kind[Any], key: Key) -> str:
+    return f"kubectl delete {kind} -n {shlex.quote(key.namespace)} {shlex.quote(key.name)}"
 
 
 def apply_command(body: Mapping[str, Any]) -> str:
@@ -419,12 +481,30 @@ def destination(resource: Destination, secret_names: Iterable[str]) -> Destinati
         state=state,
         reason=deciding.reason if deciding else "",
         message=deciding.message if deciding else "odigos-cp has not looked at this destination yet.",
+        since=deciding.last_transition_time if deciding else resource.metadata.creation_timestamp,
+        fix=advice.on(deciding.reason, deciding.status) if deciding else "",
         last_error=status.last_error,
         spans=counted.spans if counted else 0,
         metric_points=counted.metric_points if counted else 0,
         log_records=counted.log_records if counted else 0,
         queued_bytes=counted.queued_bytes if counted else 0,
+        read_at=counted.read_at if counted else "",
+        source_yaml=to_yaml(_shown_destination(resource, secret)),
+        kubectl=delete_command(DESTINATIONS, Key(resource.metadata.namespace, resource.metadata.name)),
     )
+
+
+def _shown_destination(resource: Destination, secret: frozenset[str]) -> dict[str, Any]:
+    """A Destination as a person would write it; what is secret and stands in the open is not repeated here."""
+    spec = resource.spec.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+    if secret & spec.get("data", {}).keys():
+        spec["data"] = {name: value for name, value in spec["data"].items() if name not in secret}
+    return {
+        "apiVersion": DESTINATIONS.api_version,
+        "kind": DESTINATIONS.kind,
+        "metadata": {"name": resource.metadata.name, "namespace": resource.metadata.namespace},
+        "spec": spec,
+    }
 
 
 def _destination_state(resource: Destination) -> tuple[Any, Condition | None]:

@@ -37,6 +37,7 @@ from odigos_cp.web.static import matches
 from odigos_cp.web.views import (
     AcceptedView,
     CollectorsView,
+    DestinationPreviewView,
     DestinationsView,
     DestinationTypesView,
     InstrumentRequest,
@@ -112,6 +113,7 @@ class Api:
             Route("/api/sources", self.sources, methods=["GET"]),
             Route(application, self.source, methods=["GET"]),
             Route(application, self.instrument, methods=["PUT"]),
+            Route(f"{application}/plan", self.plan, methods=["GET"]),
             Route("/api/destination-types", self.destination_types, methods=["GET"]),
             Route("/api/destinations", self.destinations, methods=["GET"]),
             Route("/api/destinations", self.add_destination, methods=["POST"]),
@@ -163,6 +165,17 @@ class Api:
             request, lambda seq: presenting.detail(target.kind, workload, self._world(), seq), "sources", "collectors"
         )
 
+    async def plan(self, request: Request) -> Response:
+        """What the switch would bring about, before anything is written."""
+        self._need(*READ_KINDS)
+        target = _target(request)
+        word = request.query_params.get("instrument", "")
+        if word not in {"true", "false"}:
+            raise Problem(400, "query", "Say which way: instrument is true or false.", fix="Add ?instrument=true .")
+        self._refuse_hopeless(target, word == "true")
+        view = presenting.plan(target, word == "true", self._world())
+        return _json(_encode(view), {"cache-control": "no-store"})
+
     async def destination_types(self, request: Request) -> Response:
         return _json(_encode(DestinationTypesView(items=destinations.types())), {"cache-control": "no-cache"})
 
@@ -213,10 +226,19 @@ class Api:
         return _accepted(str(target), command)
 
     async def add_destination(self, request: Request) -> Response:
-        """POST: a new Destination, with its secret fields in a Secret that nobody reads again."""
+        """POST: a new Destination, with its secret fields in a Secret that nobody reads again; or what it would be."""
         self._need(DESTINATIONS)
         wanted = await _body(request, NewDestinationRequest)
         wish = await anyio.to_thread.run_sync(destinations.wish, wanted, self._info.namespace)
+        if request.query_params.get("dryRun") == "true":
+            if self._stores[DESTINATIONS].get(wish.key) is not None:
+                raise _taken(wish)
+            preview = DestinationPreviewView(
+                name=wish.key.name,
+                kubectl=wish.kubectl,
+                secret_fields=sorted((wish.secret or {}).get("stringData", {})),
+            )
+            return _json(_encode(preview), {"cache-control": "no-store"})
         async with self._writing:
             if self._stores[DESTINATIONS].get(wish.key) is not None:
                 raise _taken(wish)
@@ -245,7 +267,7 @@ class Api:
                     await self._delete(destinations.SECRETS, secret)
             await self._changes.wait_until(lambda: store.get(key) is None, SEEN_SECONDS)
         log.info("destination_removed", destination=key.name)
-        return _accepted(key.name, f"kubectl delete destinations.odigos.io -n {key.namespace} {key.name}")
+        return _accepted(key.name, presenting.delete_command(DESTINATIONS, key))
 
     async def _write(self, change: wishes.Switch) -> None:
         store = self._stores[SOURCES]

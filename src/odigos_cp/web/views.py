@@ -62,6 +62,7 @@ class ConditionView(View):
     reason: str
     message: str
     since: str
+    fix: str = Field(description="What a person can do about it; empty where there is nothing to do.")
 
 
 class EvidenceView(View):
@@ -97,6 +98,7 @@ class ApplicationView(View):
     state: ApplicationState
     reason: str
     message: str
+    fix: str
     collector: str
     pods_ready: int
     pods_wanted: int
@@ -140,10 +142,33 @@ class InstrumentRequest(View):
     instrument: bool
 
 
+class PlannedApplicationView(View):
+    id: str = Field(description="namespace/Kind/name")
+    pods: int = Field(description="That are replaced, one after the other.")
+
+
+class SwitchPlanView(View):
+    """GET /api/sources/{namespace}/{kind}/{name}/plan?instrument=true: what the switch would bring about."""
+
+    target: str
+    instrument: bool
+    changes: list[PlannedApplicationView] = Field(description="Whose wish changes; the first of them.")
+    change_count: int
+    restart_count: int = Field(description="Of those, the ones whose pods are replaced.")
+    pod_count: int
+    unchanged_count: int = Field(description="That are so already.")
+    kept_out: list[str] = Field(description="That a Source of their own keeps as they are; the first of them.")
+    kept_out_count: int
+    automatic: bool = Field(description="False: nothing restarts by itself, somebody restarts each.")
+    max_concurrent: int = Field(description="Workloads that restart at the same time.")
+    blocked_by: str = Field(description="The Source because of which nothing would change, or empty.")
+    kubectl: str = Field(description="The command that does the same.")
+
+
 class DestinationFieldView(View):
     name: str
     label: str
-    kind: Literal["text", "url", "select", "boolean", "secret"]
+    kind: Literal["text", "multiline", "url", "select", "boolean", "secret"]
     required: bool
     options: list[str]
     placeholder: str
@@ -177,11 +202,16 @@ class DestinationView(View):
     state: Literal["pending", "ok", "error", "disabled"]
     reason: str
     message: str
+    since: str
+    fix: str
     last_error: str
     spans: int
     metric_points: int
     log_records: int
     queued_bytes: int
+    read_at: str = Field(description="When the numbers were read; empty: never.")
+    source_yaml: str
+    kubectl: str = Field(description="The command that deletes it.")
 
 
 class DestinationsView(View):
@@ -198,6 +228,14 @@ class NewDestinationRequest(View):
     display: str = ""
     signals: list[SignalName]
     data: dict[str, str] = {}
+
+
+class DestinationPreviewView(View):
+    """POST /api/destinations?dryRun=true: what the same request would write, once it is valid."""
+
+    name: str
+    kubectl: str = Field(description="Without the secret values.")
+    secret_fields: list[str] = Field(description="That would go into a Secret.")
 
 
 class CollectorGroupView(View):
