@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def of_binary(binary: Path, reference: str, target: Path) -> Path:
-    """Writes the archive of an image whose only file and entry point is `binary`; the same input gives the same bytes."""
+    """The archive of an image whose only file and entry point is `binary`; the same input gives the same bytes."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         _add(tar, "program", binary.read_bytes(), 0o755)
@@ -22,10 +22,11 @@ def of_binary(binary: Path, reference: str, target: Path) -> Path:
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer.getvalue()).hexdigest()]},
         }
     ).encode()
-    manifest = json.dumps([{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]).encode()
+    name = f"{hashlib.sha256(config).hexdigest()}.json"
+    manifest = json.dumps([{"Config": name, "RepoTags": [reference], "Layers": ["layer.tar"]}]).encode()
     unfinished = target.with_suffix(".unfinished")
     with tarfile.open(unfinished, mode="w") as tar:
-        _add(tar, "config.json", config)
+        _add(tar, name, config)
         _add(tar, "layer.tar", layer.getvalue())
         _add(tar, "manifest.json", manifest)
     unfinished.rename(target)

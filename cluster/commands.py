@@ -1,18 +1,25 @@
-"""A command of the system as a function: bounded in time, without input, and an error that carries its own words."""
+"""A command of the system as a function: bounded in time, and an error that carries its own words."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from pathlib import Path
 
 
 class ClusterError(Exception):
     """Something of the cluster could not be made; the text says what was tried and what the system answered."""
 
 
-def run(*command: str, timeout: float = 60, check: bool = True, stdin: str = "") -> str:
+def run(*command: str, timeout: float = 60, check: bool = True, stdin: str = "", file: Path | None = None) -> str:
+    """Its standard output. Input is the text `stdin`, or the content of `file`."""
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+        if file is None:
+            done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+        else:
+            with file.open("rb") as opened:
+                done = subprocess.run(
+                    command, stdin=opened, capture_output=True, text=True, timeout=timeout, check=False
+                )
     except FileNotFoundError:
         raise ClusterError(f"{command[0]} is not installed") from None
     except subprocess.TimeoutExpired:
@@ -20,12 +27,3 @@ def run(*command: str, timeout: float = 60, check: bool = True, stdin: str = "")
     if check and done.returncode != 0:
         raise ClusterError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-2000:]}")
     return done.stdout
-
-
-def inside(namespace: str, *command: str, timeout: float = 60, check: bool = True) -> str:
-    """Run in a network namespace. Not `ip netns exec`: that remounts /sys and hides the cgroups."""
-    return run(*enter(namespace), *command, timeout=timeout, check=check)
-
-
-def enter(namespace: str) -> Sequence[str]:
-    return ("nsenter", f"--net=/run/netns/{namespace}")

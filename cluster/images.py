@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster import base_images
 from cluster.buildah import UNFINISHED, Buildah, BuildError, Say
@@ -218,11 +219,20 @@ def name_archive(source: Path, target: Path, names: Sequence[str]) -> None:
 
 def archive_digest(archive: Path) -> str:
     """The id of the image in a docker-archive."""
+    config: str = _manifest(archive)["Config"]
+    return "sha256:" + config.removesuffix(".json").removeprefix("blobs/sha256/")
+
+
+def archive_names(archive: Path) -> list[str]:
+    """The names of the image in a docker-archive."""
+    return list(_manifest(archive)["RepoTags"])
+
+
+def _manifest(archive: Path) -> dict[str, Any]:
     with tarfile.open(archive) as tar:
         manifest = tar.extractfile("manifest.json")
         assert manifest is not None
-        config: str = json.load(manifest)[0]["Config"]
-    return "sha256:" + config.removesuffix(".json").removeprefix("blobs/sha256/")
+        return dict(json.load(manifest)[0])
 
 
 def _forget_old(name: str, newest: Path, buildah: Buildah, cache: Path) -> None:

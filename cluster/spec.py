@@ -1,6 +1,6 @@
 """Which cluster: its name, and every address, directory and name that follows from it.
 
-Two clusters (`run` of `make run`, `test` of the tests) can stand side by side: nothing that one makes has a name or an
+Clusters (`run` of `make run`, `test` of the tests) can stand side by side: nothing that one makes has a name or an
 address of the other.
 """
 
@@ -8,32 +8,33 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 INDEXES = {"run": 0, "test": 1, "dev": 2}
 SERVICE_CIDR = "10.96.0.0/16"
 API_SERVICE_IP = "10.96.0.1"
+API_PORT = 6443
 DNS_IP = "10.96.0.10"
+DOMAIN = "cluster.local"
 NAME = re.compile(r"[a-z][a-z0-9]{0,9}")
+NODES = ("node-a", "node-b")
+CONTROL = "control"
 
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node: a network namespace with an address on the cluster's bridge, and a range for its pods."""
+    """One node: namespaces of its own (network, mounts, host name), an address, and a range for its pods."""
 
     name: str
-    namespace: str
     address: str
     pod_cidr: str
     link: str
+    """The other end of the node's network link, on the cluster's bridge."""
     cgroup: str
-    state: Path
-    run: Path
-
-    @property
-    def socket(self) -> Path:
-        return self.run / "containerd.sock"
+    var: Path
+    """What the node sees as /var; its /run is in memory and goes with it, like a machine's."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class ClusterSpec:
     name: str
     index: int
     state: Path
-    run: Path
 
     @property
-    def control_namespace(self) -> str:
-        return f"odigos-{self.name}-control"
+    def cgroup(self) -> str:
+        """The one tree of cgroups that every process of the cluster is in."""
+        return f"odigos-{self.name}"
 
     @property
     def host_link(self) -> str:
@@ -53,12 +54,16 @@ class ClusterSpec:
         return f"odigos{self.index}"
 
     @property
+    def network(self) -> str:
+        return f"10.{200 + self.index}.0"
+
+    @property
     def api_address(self) -> str:
-        return f"10.{200 + self.index}.0.254"
+        return f"{self.network}.254"
 
     @property
     def host_address(self) -> str:
-        return f"10.{200 + self.index}.0.253"
+        return f"{self.network}.253"
 
     @property
     def pods_cidr(self) -> str:
@@ -73,29 +78,34 @@ class ClusterSpec:
         return self.state / "bin" / "kubectl"
 
     @property
+    def pki(self) -> Path:
+        return self.state / "pki"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "log"
+
+    @property
     def audit_log(self) -> Path:
-        return self.state / "log" / "audit.log"
+        return self.logs / "audit.log"
 
     @property
     def nodes(self) -> tuple[NodeSpec, ...]:
         return tuple(
             NodeSpec(
                 name=name,
-                namespace=f"odigos-{self.name}-{name}",
-                address=f"10.{200 + self.index}.0.{number}",
+                address=f"{self.network}.{number}",
                 pod_cidr=f"10.{220 + self.index}.{number}.0/24",
                 link=f"{name}-{self.index}",
-                cgroup=f"odigos-{self.name}-{name}",
-                state=self.state / name,
-                run=self.run / name,
+                cgroup=f"{self.cgroup}/{name}",
+                var=self.state / name / "var",
             )
-            for number, name in enumerate(("node-a", "node-b"), start=1)
+            for number, name in enumerate(NODES, start=1)
         )
 
 
-def spec_of(name: str, environment: dict[str, str] | None = None) -> ClusterSpec:
+def spec_of(name: str, environment: Mapping[str, str] = os.environ) -> ClusterSpec:
     """The cluster of this name. A name that is none of INDEXES takes its index from ODIGOS_CLUSTER_INDEX (3 to 19)."""
-    environment = dict(os.environ) if environment is None else environment
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no cluster name: lower-case letters and digits, at most 10, a letter first")
     index = INDEXES.get(name)
@@ -105,6 +115,4 @@ def spec_of(name: str, environment: dict[str, str] | None = None) -> ClusterSpec
             known = ", ".join(INDEXES)
             raise ValueError(f"cluster {name!r} needs ODIGOS_CLUSTER_INDEX between 3 and 19 (known without: {known})")
         index = int(text)
-    state = Path(environment.get("ODIGOS_CLUSTER_STATE", "/var/lib/odigos-cp"))
-    run = Path(environment.get("ODIGOS_CLUSTER_RUN", "/run/odigos-cp"))
-    return ClusterSpec(name, index, state / name, run / name)
+    return ClusterSpec(name, index, Path(environment.get("ODIGOS_CLUSTER_STATE", "/var/lib/odigos-cp")) / name)

@@ -192,7 +192,7 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def bring_in(cluster: LocalCluster | None, kubectl: Kubectl, built: Sequence[images.BuiltImage]) -> str:
-    """The images on the nodes: imported into our own cluster; on a foreign one, checked, with what to do if not there."""
+    """The images on the nodes: imported into our own cluster; on a foreign one, looked for."""
     if cluster is not None:
         return cluster.import_images([image.archive for image in built])
     present = {
