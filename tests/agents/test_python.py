@@ -122,3 +122,15 @@ def test_a_dead_collector_does_not_hold_up_the_end(island: Island, env: dict[str
 def test_a_dead_collector_does_not_fill_the_applications_log(island: Island, env: dict[str, str]) -> None:
     code = "import logging; logging.basicConfig(level=10); logging.warning('mine')"
     assert run(island, env, code) == "WARNING:root:mine\n"
+
+
+def test_what_the_application_itself_does_by_http_is_still_told(island: Island, env: dict[str, str]) -> None:
+    code = """
+import logging, urllib3
+logging.basicConfig(level=10)
+try:
+    urllib3.PoolManager().request("GET", "http://127.0.0.1:1/own", retries=False)
+except urllib3.exceptions.HTTPError:
+    pass
+"""
+    assert run(island, env, code) == "DEBUG:urllib3.connectionpool:Starting new HTTP connection (1): 127.0.0.1:1\n"

@@ -58,6 +58,20 @@ def hurry_at_exit():
     atexit.register(hurry)  # after the SDK's own, hence called before them
 
 
+def export_in_silence():
+    """A collector that is away must not fill the application's log, nor the way to it one that is at DEBUG.
+
+    The HTTP client may be the application's own: only what it says while the SDK exports is left out.
+    """
+    import logging
+
+    from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+    for name in ("urllib3.connectionpool", "urllib3.util.retry"):
+        logging.getLogger(name).addFilter(lambda record: is_instrumentation_enabled())
+
+
 def start():
     """Start OpenTelemetry, and leave the environment as it was: the application's children read it too."""
     sys.path.append(AGENT)
@@ -70,10 +84,8 @@ def start():
 
         initialize(swallow_exceptions=False)
         hurry_at_exit()
-        if "OTEL_LOG_LEVEL" not in os.environ:  # else a collector that is away fills the application's log
-            import logging
-
-            logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+        if "OTEL_LOG_LEVEL" not in os.environ:
+            export_in_silence()
     except (Exception, SystemExit) as error:
         sys.path.remove(AGENT)
         sys.stderr.write("odigos-cp: the application runs without telemetry: %s: %s\n" % (type(error).__name__, error))
