@@ -15,7 +15,7 @@ from odigos_cp.api.meta import INSTRUMENTED_LABEL, Key, find_condition
 from odigos_cp.domain import rollout
 from odigos_cp.domain.plan import Apply, Plan
 from odigos_cp.domain.rollout import Observed, Turn
-from tests.builders import HASH, application, pod, workload
+from tests.builders import HASH, application, condition, pod, workload
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 KEY = Key("shop", "deployment-cart")
@@ -173,6 +173,16 @@ def test_a_label_that_belongs_to_somebody_else_is_left_alone_and_said() -> None:
     (condition,) = [c for c in write.body["status"]["conditions"] if c["type"] == "RolledOut"]
     assert (condition["status"], condition["reason"]) == ("False", "Conflict")
     assert "argo" in condition["message"]
+
+
+def test_a_refused_label_is_tried_again_without_a_word_until_it_is_granted() -> None:
+    refused = application(injection=PLAN, conditions=[condition("RolledOut", "False", "Conflict", "it is argo's")])
+    again = rollout.plan(Observed(KEY, refused, UNLABELLED), NOW)
+    assert again.requeue_after == rollout.CONFLICT_SECONDS
+    _, after, labels = decided(refused)
+    assert labels == {INSTRUMENTED_LABEL: HASH}
+    assert said(after)[1:] == ("Conflict", "it is argo's")
+    assert said(decided(refused, LABELLED)[1])[1] == "RolledOut"
 
 
 def test_a_rollout_that_kubernetes_gives_up_is_failed_with_its_words_and_frees_its_place() -> None:

@@ -127,3 +127,15 @@ async def test_many_waiters_share_the_keys_between_them() -> None:
         for n, each in enumerate((A, B, C)):
             queue.add(each, after=float(n))
     assert got == [A, B, C]
+
+
+async def test_a_worker_that_is_cancelled_just_before_it_would_be_called_ends_quietly() -> None:
+    """As when a process stops in the middle of its work: the cancelled one is passed over, and that is no error."""
+    queue = Queue()
+    waiting = asyncio.get_running_loop().create_task(queue.get())
+    await anyio.wait_all_tasks_blocked()
+    waiting.cancel()
+    queue.add(A)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await queue.get() == A

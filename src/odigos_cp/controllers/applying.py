@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import anyio
 import structlog
 
+from odigos_cp.api.meta import Key, Kind
 from odigos_cp.domain.plan import Apply, Create, Delete, Plan, Write
 from odigos_cp.kube import metrics
-from odigos_cp.kube.client import Client, Written
+from odigos_cp.kube.client import Written
 from odigos_cp.kube.controller import Result
 from odigos_cp.kube.errors import AlreadyExists, Conflict, NotFound, Replaced
 from odigos_cp.kube.stores import Stores
@@ -44,10 +47,22 @@ class _Ensured:
     at: float
 
 
+class Writing(Protocol):
+    """What an Applier needs of a client."""
+
+    async def apply(
+        self, kind: Kind[Any], body: Mapping[str, Any], *, manager: str, force: bool = True, subresource: str = ""
+    ) -> Written: ...
+
+    async def create(self, kind: Kind[Any], body: Mapping[str, Any]) -> Written: ...
+
+    async def delete(self, kind: Kind[Any], key: Key, *, uid: str | None = None) -> None: ...
+
+
 class Applier:
     """One for the process: `await apply(plan)`, `await apply.ensure(wanted, stores)`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Writing) -> None:
         self._client = client
         self._ensured: dict[tuple[str, str, str, str], _Ensured] = {}
 

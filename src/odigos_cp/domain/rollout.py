@@ -22,7 +22,7 @@ from odigos_cp.api.application import (
 )
 from odigos_cp.api.builtin import WORKLOADS, Pod, Workload
 from odigos_cp.api.configuration import RolloutSettings
-from odigos_cp.api.meta import INJECTED_ANNOTATION, INSTRUMENTED_LABEL, Condition, ConditionStatus, Key
+from odigos_cp.api.meta import INJECTED_ANNOTATION, INSTRUMENTED_LABEL, Condition, ConditionStatus, Key, find_condition
 from odigos_cp.domain import conditions, ownership
 from odigos_cp.domain.ownership import Progress, Rolled
 from odigos_cp.domain.plan import NOTHING, Apply, Plan, Write, apply_status
@@ -109,6 +109,10 @@ def _judge(
     if observed.conflict:
         message = f"The label {INSTRUMENTED_LABEL} of the pod template belongs to somebody else: {observed.conflict}"
         return _Verdict("False", RolledOutReason.CONFLICT, message, before, requeue_after=CONFLICT_SECONDS)
+    told = find_condition(application.status.conditions, ApplicationCondition.ROLLED_OUT)
+    if told is not None and told.reason == RolledOutReason.CONFLICT:
+        # Tried again without a word, until it is granted: else each try would say two things one after the other.
+        return _Verdict("False", RolledOutReason.CONFLICT, told.message, before, wanted, CONFLICT_SECONDS)
     if wanted and not observed.settings.automatic:
         return _Verdict("False", RolledOutReason.MANUAL, _by_hand(application, wanted), before)
     started = before.state == "rolling" and before.hash == wanted

@@ -87,7 +87,7 @@ class Queue:
             except BaseException:
                 if getter.done() and not getter.cancelled():
                     self._wake()  # the call that was meant for this one goes to the next
-                else:
+                elif getter in self._getters:  # else a call has passed over it, cancelled as it was
                     self._getters.remove(getter)
                 raise
         key = next(iter(self._ready))
