@@ -20,10 +20,16 @@ from odigos_cp.api.application import Signal
 ExporterType = Literal["otlp_grpc", "otlp_http", "debug"]
 """Component types as the collector 0.155 names them; older ones call the first two `otlp` and `otlphttp`."""
 
-SETS = (
-    r"^(endpoint|traces_endpoint|metrics_endpoint|logs_endpoint|tls|ca_pem|skip_verify|compression|headers"
-    r"|username|password|verbosity|header:[a-z0-9-]+)$"
-)
+HEADER = "header:"
+"""`header:x-api-key` sets one header, from the Secret."""
+
+_SENDS: frozenset[str] = frozenset({"endpoint", "tls", "ca_pem", "skip_verify", "compression", "headers", HEADER})
+UNDERSTOOD: Mapping[ExporterType, frozenset[str]] = {
+    "otlp_grpc": _SENDS,
+    "otlp_http": _SENDS | {"traces_endpoint", "metrics_endpoint", "logs_endpoint", "username", "password"},
+    "debug": frozenset({"verbosity"}),
+}
+"""What a field may set, by exporter; see exporters.py."""
 
 
 class Strict(BaseModel):
@@ -31,8 +37,8 @@ class Strict(BaseModel):
 
 
 class Field(Strict):
-    name: str = PydanticField(pattern=r"^[A-Z][A-Z0-9_]*$")
-    sets: str = PydanticField(pattern=SETS, description="What it is in the exporter.")
+    name: str = PydanticField(pattern=r"^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$")
+    sets: str = PydanticField(pattern=r"^([a-z_]+|header:[a-z0-9-]+)$", description="What it is in the exporter.")
     label: str
     kind: Literal["text", "url", "select", "boolean"] = "text"
     required: bool = False
@@ -50,6 +56,12 @@ class Field(Strict):
             raise ValueError(f"{self.name}: the default {self.default!r} is none of its options")
         return self
 
+    @model_validator(mode="after")
+    def _secret_where_it_comes_from_the_secret(self) -> Field:
+        if self.secret != (self.sets == "password" or self.sets.startswith(HEADER)):
+            raise ValueError(f"{self.name}: {self.sets} and secret: {str(self.secret).lower()} do not go together")
+        return self
+
 
 class DestinationType(Strict):
     type: str = PydanticField(pattern=r"^[a-z][a-z0-9]*$")
@@ -58,6 +70,20 @@ class DestinationType(Strict):
     exporter: ExporterType
     signals: tuple[Signal, ...]
     fields: tuple[Field, ...]
+
+    @model_validator(mode="after")
+    def _fields_that_the_exporter_understands(self) -> DestinationType:
+        for what in ("name", "sets"):
+            values = [getattr(f, what) for f in self.fields]
+            if twice := {v for v in values if values.count(v) > 1}:
+                raise ValueError(f"two fields with one {what}: {', '.join(sorted(twice))}")
+        known = UNDERSTOOD[self.exporter]
+        for f in self.fields:
+            if (HEADER if f.sets.startswith(HEADER) else f.sets) not in known:
+                raise ValueError(f"{f.name}: {self.exporter} does not know {f.sets!r}")
+        if "endpoint" in known and not any(f.sets == "endpoint" and f.required for f in self.fields):
+            raise ValueError(f"{self.exporter} needs a required field that sets the endpoint")
+        return self
 
     def field(self, sets: str) -> Field | None:
         """The field that sets this part of the exporter."""

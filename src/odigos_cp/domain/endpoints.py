@@ -14,10 +14,11 @@ GRPC_PORT = 4317
 HTTP_PORT = 4318
 LONGEST = 2000
 
-_FORBIDDEN = re.compile(r"[\s$\x00-\x20\x7f-\xa0\"'<>\\^`{|}]")
-_HOST = re.compile(r"^(?=.{1,253}\.?$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$")
+_FORBIDDEN = re.compile(r"[^\x21-\x7e]|[$\"'<>\\^`{|}]")
+_HOST = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SCHEMES = {"http": False, "grpc": False, "https": True, "grpcs": True}
-_SIGNAL_PATH = re.compile(r"/v1/(traces|metrics|logs)/*$")
+_SIGNAL_PATH = re.compile(r"/v1/(traces|metrics|logs)/*\Z")
 
 
 class BadAddress(ValueError):
@@ -44,20 +45,20 @@ def grpc_target(text: str, *, tls: bool) -> tuple[str, bool]:
 
 
 def http_base(text: str, *, tls: bool) -> str:
-    """The base URL; a pasted /v1/traces is taken off, since the exporter adds it."""
+    """The base URL; a pasted /v1/traces is taken off, since the exporter adds it. Plain HTTP is OTLP's port, not 80."""
     address = _parse(text, tls=tls, only=("http", "https"))
-    return _url(address, _SIGNAL_PATH.sub("", address.path).rstrip("/"))
+    guess = None if address.tls and address.has_scheme else HTTP_PORT
+    return _url(address, guess, _SIGNAL_PATH.sub("", address.path).rstrip("/"))
 
 
 def http_exact(text: str, *, tls: bool) -> str:
     """A URL that is used as it stands."""
     address = _parse(text, tls=tls, only=("http", "https"))
-    return _url(address, address.path)
+    return _url(address, None if address.has_scheme else HTTP_PORT, address.path)
 
 
-def _url(address: Address, path: str) -> str:
+def _url(address: Address, guess: int | None, path: str) -> str:
     scheme = "https" if address.tls else "http"
-    guess = HTTP_PORT if not (address.tls and address.has_scheme) else None
     port = address.port or guess
     return f"{scheme}://{address.host}" + (f":{port}" if port else "") + path
 
@@ -84,6 +85,8 @@ def _parse(text: str, *, tls: bool, only: tuple[str, ...] = tuple(_SCHEMES)) -> 
     authority, slash, path = rest.partition("/")
     if "@" in authority:
         raise BadAddress("has a user name in it; remove it and use the fields for authentication")
+    if _BROKEN_ESCAPE.search(path):
+        raise BadAddress("has a % that no two hexadecimal digits follow; write %25 for a % itself")
     host, port = _host_and_port(authority)
     return Address(_SCHEMES[scheme] if scheme else tls, host, port, slash + path, bool(scheme))
 
@@ -97,13 +100,15 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
     if authority.count(":") > 1:
         return f"[{_ipv6(authority)}]", None
     host, colon, port = authority.lower().partition(":")
-    if not _HOST.match(host):
+    if not _HOST.fullmatch(host):
         raise BadAddress(f"names no host ({host[:60]!r}); write host:port, for example collector.observability:4317")
     return host, _port(port) if colon else None
 
 
 def _ipv6(text: str) -> str:
     try:
+        if "%" in text:
+            raise ValueError("a zone is a link of one machine; the gateway runs on any")
         return str(ipaddress.IPv6Address(text))
     except ValueError:
         raise BadAddress(f"has {text[:60]!r}, which is no IPv6 address; write [2001:db8::1]:4317") from None

@@ -23,12 +23,25 @@ from odigos_cp.api.destination import ConfiguredReason, Destination
 from odigos_cp.domain import catalogue, endpoints
 
 QUEUE_STORAGE = "file_storage/queue"
+DATA_LIMIT = 64 * 1024
+"""Characters in all fields of one Destination: all configurations share a ConfigMap, which ends at one megabyte."""
+
+HEADERS_LIMIT = 8 * 1024
+"""Characters in all headers: about what servers take."""
+
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
-_HEADER_NAME = re.compile(r"^[A-Za-z0-9!#%&'*+.^_`|~-]{1,200}$")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HEADER_NAME = re.compile(r"[a-z0-9._-]{1,200}")
+_TAKEN_HEADERS = re.compile(
+    r"content-(type|encoding|length)|transfer-encoding|connection|host|te|trailer|upgrade|grpc-.*"
+)
+"""What the exporters set themselves, or the protocols refuse: data with such a header would be lost."""
+
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
-_SAFE_ID = re.compile(r"^[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?$")
-_SECRET_KEY = re.compile(r"^[A-Za-z0-9._-]{1,253}$")
+_SAFE_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
+_OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,9 @@ class Exporter:
     extensions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     variables: tuple[SecretVariable, ...] = ()
     queued: bool = True
+    namespaces: tuple[str, ...] = ()
+    """Only what comes from these is sent; empty: everything."""
+
     ignored: tuple[str, ...] = ()
     """Fields of the Destination that this version does not know."""
 
@@ -80,7 +96,7 @@ def build(
 
 def safe_id(name: str) -> str:
     """The part of component and variable names that is the Destination's: its name where it can be, never ambiguous."""
-    if _SAFE_ID.match(name) and "--" not in name:
+    if _SAFE_ID.fullmatch(name) and "--" not in name:
         return name
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "destination"
     return f"{slug}--{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -122,11 +138,40 @@ class _Given:
         self.signals = tuple(s for s in known.signals if s in destination.spec.signals)
         self.id = safe_id(destination.metadata.name)
         self.known = known
+        self.namespaces = self._selected()
         self.variables: list[SecretVariable] = []
         names = {f.name for f in known.fields}
         self.ignored = tuple(sorted(name for name in destination.spec.data if name not in names))
+        if sum(len(name) + len(text) for name, text in self.spec.data.items()) > DATA_LIMIT:
+            raise _Wrong(
+                ConfiguredReason.INVALID_FIELD,
+                f"spec.data is longer than {DATA_LIMIT // 1024} KiB. Check what was pasted; of certificates, only the "
+                "one that signed the back end's is needed.",
+            )
         for field_ in known.fields:
             self._check(field_)
+
+    def _selected(self) -> tuple[str, ...]:
+        """Sending everything to someone who was to get a part is worse than sending nothing."""
+        selector = self.spec.source_selector
+        if selector is None:
+            return ()
+        if not selector.namespaces:
+            raise _Wrong(
+                ConfiguredReason.INVALID_FIELD,
+                "spec.sourceSelector selects nothing that this version knows. List namespaces in "
+                "spec.sourceSelector.namespaces, or remove the selector to send everything.",
+                "sourceSelector",
+            )
+        for namespace in selector.namespaces:
+            if not _NAMESPACE.fullmatch(namespace):
+                raise _Wrong(
+                    ConfiguredReason.INVALID_FIELD,
+                    f"spec.sourceSelector.namespaces has {namespace[:80]!r}, which is no name of a namespace. "
+                    "Correct it; patterns are not known.",
+                    "sourceSelector",
+                )
+        return tuple(sorted(selector.namespaces))
 
     def _check(self, known: catalogue.Field) -> None:
         text = self.spec.data.get(known.name, "")
@@ -176,12 +221,13 @@ class _Given:
         known, reference = self.known.field(sets), self.spec.secret_ref
         if known is None or reference is None:
             return ""
-        if not _SECRET_KEY.match(reference.name):
+        if not _OBJECT_NAME.fullmatch(reference.name):
             raise _Wrong(
                 ConfiguredReason.INVALID_FIELD,
                 f"spec.secretRef.name is {reference.name[:60]!r}, which is no name of a Secret. Correct it.",
             )
-        variable = f"DST_{self.id.upper().replace('-', '_')}_{known.name}"
+        # Two underscores: neither an id nor a field's name can be read as part of the other.
+        variable = f"DST_{self.id.upper().replace('-', '_')}__{known.name}"
         self.variables.append(SecretVariable(variable, reference.name, known.name))
         return f"${{env:{variable}}}"
 
@@ -203,16 +249,27 @@ class _Given:
             raise self.wrong(sets, "holds a certificate that cannot be read; copy it again, it may be cut") from None
         return mended
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, *, without: str = "") -> dict[str, str]:
+        """Those that the person wrote, and those that come from the Secret, except one."""
+        text = self.text("headers")
+        if len(text) > HEADERS_LIMIT:
+            raise self.wrong("headers", f"is longer than {HEADERS_LIMIT // 1024} KiB; servers refuse such headers")
         found: dict[str, str] = {}
-        for name, value in self._pairs(self.text("headers")):
-            if not _HEADER_NAME.match(name):
+        for pair in self._pairs(text):
+            name, value = pair[0].lower(), pair[1]
+            if not _HEADER_NAME.fullmatch(name):
                 raise self.wrong("headers", f"has {name[:60]!r}, which is no name of a header; write name=value")
-            if not value.isascii() or _CONTROL.search(value):
+            if _TAKEN_HEADERS.fullmatch(name):
+                raise self.wrong("headers", f"has {name[:60]!r}, which the protocol sets itself; remove it")
+            if _UNPRINTABLE.search(value):
                 raise self.wrong(
                     "headers", f"has a character in the value of {name} that no header may have; remove it"
                 )
-            found[name.lower()] = literal(value)
+            found[name] = literal(value)
+        for known in self.known.fields:
+            name = known.sets.removeprefix(catalogue.HEADER)
+            if name not in (known.sets, without) and (reference := self.secret(known.sets)):
+                found[name] = reference
         return found
 
     def _pairs(self, text: str) -> Iterator[tuple[str, str]]:
@@ -221,11 +278,10 @@ class _Given:
             yield from self._json_pairs(text)
             return
         for part in re.split(r"[,\n]", text):
-            name, separator, value = part.partition("=") if "=" in part else part.partition(":")
-            if part.strip() and not separator:
+            if pair := re.match(r"([^=:]*)[=:](.*)", part.strip()):
+                yield pair[1].strip(), pair[2].strip()
+            elif part.strip():
                 raise self.wrong("headers", f"has {part.strip()[:60]!r}; write name=value, name=value")
-            if separator:
-                yield name.strip(), value.strip()
 
     def _json_pairs(self, text: str) -> Iterator[tuple[str, str]]:
         try:
@@ -249,11 +305,10 @@ def _otlp_grpc(given: _Given) -> Exporter:
     except endpoints.BadAddress as bad:
         raise given.wrong("endpoint", str(bad)) from None
     headers = given.headers()
-    if authorization := given.secret("header:authorization"):
-        headers["authorization"] = authorization
     block = {
-        "endpoint": target,
-        "tls": _tls(given) if tls else {"insecure": True},
+        # With its scheme, so that a host named `unix` or `passthrough` is still a host.
+        "endpoint": f"dns:///{target}",
+        "tls": _tls(given, encrypted=tls) or {"insecure": not tls},
         "compression": given.choice("compression"),
         "headers": headers,
     }
@@ -269,17 +324,17 @@ def _otlp_http(given: _Given) -> Exporter:
                 block[sets] = of(text, tls=tls)
             except endpoints.BadAddress as bad:
                 raise given.wrong(sets, str(bad)) from None
-    if any(str(block.get(sets, "")).startswith("https://") for sets, _ in _HTTP_ENDPOINTS):
-        block["tls"] = _tls(given)
-    headers, extensions = given.headers(), {}
+    encrypted = any(str(block.get(sets, "")).startswith("https://") for sets, _ in _HTTP_ENDPOINTS)
+    block["tls"] = _tls(given, encrypted=encrypted)
+    extensions = {}
     if username := given.text("username"):
+        if ":" in username or _CONTROL.search(username):
+            raise given.wrong("username", "has a colon or a control character, which no user name may have; remove it")
         authenticator = f"basicauth/{given.id}"
         credentials = {"username": literal(username), "password": given.secret("password")}
         extensions[authenticator] = {"client_auth": credentials}
         block["auth"] = {"authenticator": authenticator}
-    elif authorization := given.secret("header:authorization"):
-        headers["authorization"] = authorization
-    block["headers"] = headers
+    block["headers"] = given.headers(without="authorization" if extensions else "")
     return _exporter(given, block, block["endpoint"], extensions)
 
 
@@ -296,7 +351,11 @@ _HTTP_ENDPOINTS: tuple[tuple[str, Callable[..., str]], ...] = (
 )
 
 
-def _tls(given: _Given) -> dict[str, Any]:
+def _tls(given: _Given, *, encrypted: bool) -> dict[str, Any]:
+    if not encrypted:
+        if given.text("ca_pem"):
+            raise given.wrong("ca_pem", "is given, but the connection is not encrypted; switch TLS on, or clear it")
+        return {}
     settings = {"ca_pem": given.pem("ca_pem"), "insecure_skip_verify": given.flag("skip_verify")}
     return {name: value for name, value in settings.items() if value}
 
@@ -317,6 +376,7 @@ def _exporter(
         extensions=extensions or {},
         variables=tuple(given.variables),
         queued=queued,
+        namespaces=given.namespaces,
         ignored=given.ignored,
     )
 
