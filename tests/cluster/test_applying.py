@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
 import pytest
 import pytest_asyncio
 
@@ -19,6 +17,7 @@ from odigos_cp.kube.client import Client
 from odigos_cp.kube.errors import Conflict, NotFound
 from odigos_cp.kube.stores import Stores
 from odigos_cp.web.waiting import Changes
+from tests.cluster import background
 
 pytestmark = pytest.mark.cluster
 
@@ -39,24 +38,11 @@ class World:
 
 @pytest_asyncio.fixture
 async def world(client: Client, namespace: str) -> AsyncIterator[World]:
-    """In a task of its own: a fixture is entered and left by different ones."""
     stores = Stores(client)
     stores.add(CONFIG_MAPS, namespace=namespace)
     stores.add(DEPLOYMENTS, namespace=namespace)
-    ready, over = anyio.Event(), anyio.Event()
-
-    async def run() -> None:
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(stores.run)
-            ready.set()
-            await over.wait()
-            tasks.cancel_scope.cancel()
-
-    running = asyncio.create_task(run())  # noqa: TID251 - see above
-    await ready.wait()
-    yield World(client, stores, namespace)
-    over.set()
-    await running
+    async with background.running(stores.run):
+        yield World(client, stores, namespace)
 
 
 def config_map(namespace: str, data: str = "1", **metadata: Any) -> dict[str, Any]:

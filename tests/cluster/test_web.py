@@ -27,6 +27,7 @@ from odigos_cp.web.certificates import Certificates
 from odigos_cp.web.routes import Info
 from odigos_cp.web.static import Bundle
 from odigos_cp.web.waiting import Changes
+from tests.cluster import background
 
 OF_THE_NAMESPACE: tuple[Kind[Any], ...] = (
     *WORKLOADS.values(),
@@ -73,12 +74,10 @@ async def ui(client: Client, namespace: str, custom_resources: None) -> AsyncIte
     app = build_ui_app(stores, client, Info(namespace=namespace), bundle=Bundle({}))
     headers = {"x-odigos-ui": "1", "content-type": "application/json"}
     async with (
-        anyio.create_task_group() as tasks,
+        background.running(stores.run),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost", headers=headers) as http,
     ):
-        await tasks.start(stores.run)
         yield Ui(http, client, stores, namespace)
-        tasks.cancel_scope.cancel()
 
 
 async def test_a_switch_writes_one_source_that_the_ui_owns_and_takes_it_back(ui: Ui) -> None:
