@@ -125,7 +125,10 @@ async def test_a_destination_with_a_secret_is_made_and_removed_whole(ui: Ui) -> 
 
 
 async def test_the_webhooks_ca_is_published_for_its_pod_and_healed(ui: Ui) -> None:
-    service = Certificates(ui.client, ui.stores, pod_name="odigos-1", pod_uid="uid-1", namespace=ui.namespace)
+    nobodys = {"schedulerName": "nobody", "containers": [{"name": "a", "image": "a:1"}]}  # it stays as it is
+    pod = {"metadata": {"name": "odigos-1", "namespace": ui.namespace}, "spec": nobodys}
+    uid = (await ui.client.create(PODS, pod)).uid
+    service = Certificates(ui.client, ui.stores, pod_name="odigos-1", pod_uid=uid, namespace=ui.namespace)
     key = Key(ui.namespace, "odigos-webhook-ca-odigos-1")
 
     store = ui.stores[CONFIG_MAPS]
