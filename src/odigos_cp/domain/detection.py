@@ -156,13 +156,16 @@ def _next_look(
     runtimes = _overridden(application.status.runtimes, application.spec.containers)
     if current is None:
         if runtimes:
-            return Plan((*outdated, *_known(observed, application, runtimes, application.status.detection, now)))
+            writes = _known(observed, application, runtimes, application.status.detection, now)
+            return Plan((*outdated, *writes), because="what is known is said")
         message = "Its processes can be looked at as soon as one of its pods is ready; none is."
-        return Plan((*outdated, *_only_say(application, "Unknown", DetectedReason.WAITING_FOR_POD, message, now)))
+        waits = _only_say(application, "Unknown", DetectedReason.WAITING_FOR_POD, message, now)
+        return Plan((*outdated, *waits), because="no pod is ready")
     is_new = {r.container: r.image_id for r in runtimes} != {n: c.image_id for n, c in current.containers.items()}
     is_open = current.attempt < LOOKS_AT_UNKNOWN and any(r.language == UNKNOWN for r in _considered(observed, runtimes))
     if not (is_new or is_open):
-        return Plan((*outdated, *_known(observed, application, runtimes, application.status.detection, now)))
+        writes = _known(observed, application, runtimes, application.status.detection, now)
+        return Plan((*outdated, *writes), because="what is known is said")
     left = _pause_left(application.status.detection, current, now)
     if left > 0:
         return Plan(tuple(outdated), left)
