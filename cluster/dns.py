@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 
+PORT = 53
 ANSWER_SECONDS = 1.0
 
 
@@ -32,7 +33,7 @@ def asked(server: str, name: str) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.settimeout(ANSWER_SECONDS)
         try:
-            asking.sendto(question(name, number), (server, 53))
+            asking.sendto(question(name, number), (server, PORT))
             return answers(asking.recv(4096), number)
         except OSError:
             return False

@@ -12,22 +12,18 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
-import io
-import json
 import os
 import re
 import shutil
 import sys
-import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cluster import base_images
+from cluster import archive, base_images
 from cluster.buildah import UNFINISHED, Buildah, BuildError, Say
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,8 +104,8 @@ def ensure(specs: Iterable[ImageSpec], say: Say, cache: Path | None = None) -> l
 def _ensure_one(spec: ImageSpec, bases: Mapping[str, str], buildah: Buildah, cache: Path, say: Say) -> BuiltImage:
     content = content_hash(spec, bases)
     reference = f"docker.io/odigos-cp/{spec.name}"
-    archive = cache / f"{spec.name}-{content}.tar"
-    if not archive.exists():
+    file = cache / f"{spec.name}-{content}.tar"
+    if not file.exists():
         started = time.monotonic()
         say(f"{spec.name}: building")
         with tempfile.TemporaryDirectory(dir=buildah.root, prefix=UNFINISHED) as directory:
@@ -126,12 +122,12 @@ def _ensure_one(spec: ImageSpec, bases: Mapping[str, str], buildah: Buildah, cac
             )
             buildah.save(identity, tag, unfinished)
             named = Path(directory) / "named"
-            name_archive(unfinished, named, (tag, f"{reference}:local"))
-            os.replace(named, archive)
-        _forget_old(spec.name, archive, buildah, cache)
-        say(f"{spec.name}: built in {time.monotonic() - started:.0f} s, {archive.stat().st_size / 1e6:.0f} MB")
-    os.utime(archive)
-    return BuiltImage(spec.name, f"{reference}:{content}", archive, archive_digest(archive))
+            archive.rename(unfinished, named, (tag, f"{reference}:local"))
+            os.replace(named, file)
+        _forget_old(spec.name, file, buildah, cache)
+        say(f"{spec.name}: built in {time.monotonic() - started:.0f} s, {file.stat().st_size / 1e6:.0f} MB")
+    os.utime(file)
+    return BuiltImage(spec.name, f"{reference}:{content}", file, archive.contents(file).identity)
 
 
 # --- what an image is made of ---------------------------------------------------------------------------------------
@@ -198,41 +194,7 @@ def stage(spec: ImageSpec, context: Path, root: Path = ROOT) -> None:
         target.chmod(0o755 if os.access(path, os.X_OK) else 0o644)
 
 
-# --- archives -------------------------------------------------------------------------------------------------------
-
-
-def name_archive(source: Path, target: Path, names: Sequence[str]) -> None:
-    """A copy of a docker-archive whose image has all of `names`."""
-    with tarfile.open(source) as old, tarfile.open(target, "w") as new:
-        for member in old:
-            content = old.extractfile(member)
-            if member.name == "manifest.json" and content is not None:
-                manifest = json.load(content)
-                manifest[0]["RepoTags"] = list(names)
-                data = json.dumps(manifest).encode()
-                member.size = len(data)
-                content = io.BytesIO(data)
-            elif member.name == "repositories":
-                continue
-            new.addfile(member, content)
-
-
-def archive_digest(archive: Path) -> str:
-    """The id of the image in a docker-archive."""
-    config: str = _manifest(archive)["Config"]
-    return "sha256:" + config.removesuffix(".json").removeprefix("blobs/sha256/")
-
-
-def archive_names(archive: Path) -> list[str]:
-    """The names of the image in a docker-archive."""
-    return list(_manifest(archive)["RepoTags"])
-
-
-def _manifest(archive: Path) -> dict[str, Any]:
-    with tarfile.open(archive) as tar:
-        manifest = tar.extractfile("manifest.json")
-        assert manifest is not None
-        return dict(json.load(manifest)[0])
+# --- archives that are not needed any more --------------------------------------------------------------------------
 
 
 def _forget_old(name: str, newest: Path, buildah: Buildah, cache: Path) -> None:

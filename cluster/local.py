@@ -28,6 +28,7 @@ from cluster.cgroups import Tree
 from cluster.commands import ClusterError, run
 from cluster.kubectl import Kubectl
 from cluster.namespaces import hold_network, hold_node, place
+from cluster.node_images import Importable
 from cluster.processes import Processes
 from cluster.spec import CONTROL, DNS_IP, DOMAIN, ClusterSpec, NodeSpec, spec_of
 from cluster.steps import Step, Steps
@@ -89,8 +90,9 @@ class LocalCluster:
 
     def import_images(self, archives: Sequence[Path]) -> str:
         """Brings the images to every node that does not have exactly them; what was done, in words."""
+        images = [node_images.importable(file) for file in archives]
         with ThreadPoolExecutor() as threads:
-            brought = list(threads.map(lambda n: self._import(n, archives), self.spec.nodes))
+            brought = list(threads.map(lambda n: self._import(n, images), self.spec.nodes))
         if not any(brought):
             return "all there"
         return ", ".join(f"{count} to {n.name}" for n, count in zip(self.spec.nodes, brought, strict=True))
@@ -161,18 +163,14 @@ class LocalCluster:
 
     def _start_containerd(self, n: NodeSpec, holder: int, images: dict[str, tuple[str, Path]]) -> list[str]:
         started = node.ensure_containerd(n, self.processes, holder, images["pause"][0])
-        for file in node_images.missing(holder, [file for _, file in images.values()]):
-            node_images.bring(holder, file)
+        node_images.bring(holder, [node_images.importable(file) for _, file in images.values()])
         return [node.programs(n)[0]] if started else []
 
-    def _import(self, n: NodeSpec, archives: Sequence[Path]) -> int:
+    def _import(self, n: NodeSpec, images: Sequence[Importable]) -> int:
         holder = self.processes.pid(node.holder_name(n))
         if holder is None:
             raise ClusterError(f"the node {n.name} does not run: bring the cluster up first")
-        missing = node_images.missing(holder, list(archives))
-        for file in missing:
-            node_images.bring(holder, file)
-        return len(missing)
+        return node_images.bring(holder, images)
 
     def _wait_nodes(self, kubectl: Kubectl) -> None:
         def look() -> bool | None:

@@ -12,7 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
-from cluster.commands import ClusterError, run
+from cluster.commands import ClusterError, Feed, run
 from cluster.processes import Processes
 
 HOLD_SECONDS = 10.0
@@ -96,7 +96,7 @@ def enter(pid: int) -> list[str]:
     return ["nsenter", f"--target={pid}", "--net", "--mount", "--uts"]
 
 
-def inside(pid: int, *command: str, timeout: float = 60, stdin: str = "", file: Path | None = None) -> str:
+def inside(pid: int, *command: str, timeout: float = 60, stdin: str = "", feed: Feed | None = None) -> str:
     if not Path(f"/proc/{pid}").exists():
         raise ClusterError(f"the namespaces to run {command[0]} in are gone: process {pid} has ended")
-    return run(*enter(pid), *command, timeout=timeout, stdin=stdin, file=file)
+    return run(*enter(pid), *command, timeout=timeout, stdin=stdin, feed=feed)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 import re
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -94,24 +91,6 @@ def test_only_what_is_hashed_gets_into_the_build(root: Path, tmp_path_factory: p
 def test_stages_and_scratch_are_no_base_images() -> None:
     dockerfile = "FROM --platform=linux/amd64 debian:bookworm-slim AS build\nfrom build as next\nFROM scratch\n"
     assert base_names(dockerfile) == {"debian:bookworm-slim"}
-
-
-def test_an_archive_gets_both_names_and_keeps_its_layers(tmp_path: Path) -> None:
-    def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-        member = tarfile.TarInfo(name)
-        member.size = len(data)
-        tar.addfile(member, io.BytesIO(data))
-
-    with tarfile.open(tmp_path / "old", "w") as tar:
-        add(tar, "layer.tar", b"layer")
-        add(tar, "manifest.json", json.dumps([{"Config": "c0ffee.json", "RepoTags": ["old:1"], "Layers": []}]).encode())
-    images.name_archive(tmp_path / "old", tmp_path / "new", ("shop:123", "shop:local"))
-    with tarfile.open(tmp_path / "new") as tar:
-        manifest = tar.extractfile("manifest.json")
-        assert manifest is not None
-        assert json.load(manifest)[0]["RepoTags"] == ["shop:123", "shop:local"]
-        assert "layer.tar" in tar.getnames()
-    assert images.archive_digest(tmp_path / "new") == "sha256:c0ffee"
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
