@@ -172,6 +172,11 @@ class ContainerInjection(Model):
     language: str = ""
     image: str = Field(default="", description="Init-container image that holds the agent's files.")
     env: tuple[EnvEdit, ...] = Field(default=(), json_schema_extra=map_list("name"))
+    image_id: str = Field(
+        default="",
+        alias="imageID",
+        description="The container's own image for which it was decided what the image itself sets: once for each.",
+    )
     reason: str = AgentReason.ENABLED
     message: str = ""
 

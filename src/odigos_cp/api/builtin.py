@@ -51,13 +51,27 @@ class PodSpec(Struct, frozen=True):
     containers: tuple[Container, ...] = ()
 
 
+class Variable(Struct, frozen=True):
+    name: str = ""
+
+
+class TemplateContainer(Container, frozen=True):
+    """Which variables a template sets matters; of live pods, which are many more, nobody asks it."""
+
+    env: tuple[Variable, ...] = ()
+
+
 class TemplateMeta(Struct, frozen=True):
     labels: dict[str, str] = {}
 
 
+class TemplateSpec(Struct, frozen=True):
+    containers: tuple[TemplateContainer, ...] = ()
+
+
 class PodTemplate(Struct, frozen=True):
     metadata: TemplateMeta = TemplateMeta()
-    spec: PodSpec = PodSpec()
+    spec: TemplateSpec = TemplateSpec()
 
 
 class UpdateStrategy(Struct, frozen=True):
@@ -131,6 +145,7 @@ class ContainerStatus(Struct, frozen=True):
     image_id: str = msgspec.field(default="", name="imageID")
     container_id: str = msgspec.field(default="", name="containerID")
     state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
 
 
 class PodCondition(Struct, frozen=True):
@@ -148,6 +163,7 @@ class PodStatus(Struct, frozen=True):
     host_ip: str = msgspec.field(default="", name="hostIP")
     conditions: tuple[PodCondition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
 class Pod(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """InstrumentationRule and Action: what users want changed in how telemetry is made, and on its way.
 
-The shapes are final; their effect comes with the issues that build sampling and actions. Until then their condition
-`Applied` says `NotImplementedYet`, so that nobody believes in a rule that does nothing.
+The shapes are final; the effect of some comes with later issues. Until then their condition `Applied` says
+`NotImplementedYet`, so that nobody believes in a rule that does nothing.
 
 | field | writer |
 |---|---|
@@ -24,6 +24,10 @@ from odigos_cp.api.source import WorkloadReference
 class RuleReason(StrEnum):
     """Reasons of the condition `Applied` of both kinds."""
 
+    APPLIED = "Applied"
+    PARTLY_APPLIED = "PartlyApplied"
+    MATCHES_NOTHING = "MatchesNothing"
+    INVALID = "Invalid"
     NOT_IMPLEMENTED_YET = "NotImplementedYet"
     DISABLED = "Disabled"
 
