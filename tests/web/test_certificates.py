@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
+from odigos_cp.domain.trust import certificates_in, trusted_by
 from odigos_cp.web.certificates import (
     LIFETIME,
     RENEW_AFTER,
@@ -19,10 +20,8 @@ from odigos_cp.web.certificates import (
     Issued,
     State,
     advance,
-    certificates_in,
     issue,
     load,
-    trusted_by,
 )
 from tests.builders import webhook_configuration
 

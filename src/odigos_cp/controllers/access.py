@@ -17,6 +17,7 @@ from odigos_cp.api.destination import DESTINATIONS
 from odigos_cp.api.meta import SYSTEM_NAMESPACE, Kind
 from odigos_cp.api.rules import ACTIONS, RULES
 from odigos_cp.api.source import SOURCES
+from odigos_cp.domain import trust
 
 READ = ("get", "list", "watch")
 APPLY = ("create", "patch")
@@ -57,11 +58,11 @@ TABLE: tuple[Right, ...] = (
     right("instrumentor/discovery", APPLICATIONS, *APPLY, "delete", everywhere=True),
     right("instrumentor/discovery", SOURCES, "patch", everywhere=True, subresource="status"),
     right("instrumentor/discovery", CONFIGURATIONS, "patch", subresource="status"),
-    right("instrumentor/discovery", RULES, "patch", everywhere=True, subresource="status"),
+    right("instrumentor/rules", RULES, "patch", everywhere=True, subresource="status"),
     right("instrumentor", APPLICATIONS, "patch", everywhere=True, subresource="status"),
     right("instrumentor/detection", builtin.PODS, "create", "delete"),
     *(right("instrumentor/rollout", kind, "patch", everywhere=True) for kind in builtin.WORKLOADS.values()),
-    right("instrumentor/webhook", builtin.WEBHOOKS, "patch", name="odigos-pod-injection"),
+    right("instrumentor/webhook", builtin.WEBHOOKS, "patch", name=trust.CONFIGURATION),
     right("scheduler", APPLICATIONS, "patch", everywhere=True, subresource="status"),
     right("autoscaler/groups", GROUPS, *APPLY, "delete"),
     right("autoscaler/groups", GROUPS, "patch", subresource="status"),

@@ -13,10 +13,7 @@ Owns: ConfigMap `odigos-webhook-ca-<pod>` (field manager odigos-ui-certificates)
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
-import re
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
@@ -33,8 +30,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from odigos_cp.api.builtin import CONFIG_MAPS, WEBHOOKS, WebhookConfiguration
+from odigos_cp.api.builtin import CONFIG_MAPS, WEBHOOKS
 from odigos_cp.api.meta import MANAGED_BY, MANAGED_LABEL, SYSTEM_NAMESPACE, Key
+from odigos_cp.domain.trust import CA_FILE, CA_LABEL, CONFIGURATION, certificates_in, trusted_by
 from odigos_cp.kube import clock
 from odigos_cp.kube.client import Client
 from odigos_cp.kube.errors import ApiError
@@ -43,11 +41,7 @@ from odigos_cp.web.waiting import Changes
 
 log = structlog.get_logger(__name__)
 
-CONFIGURATION = "odigos-pod-injection"
-WEBHOOK = "pods.odigos.io"
 SERVICE = "odigos-webhook"
-CA_LABEL = "odigos.io/webhook-ca"
-CA_FILE = "ca.crt"
 MANAGER = "odigos-ui-certificates"
 
 LIFETIME = timedelta(days=7)
@@ -59,8 +53,6 @@ LOOK_AGAIN_SECONDS = 3600.0
 BETWEEN_WRITES_SECONDS = 1.0
 """Should anyone fight over the ConfigMap, it stays a slow fight."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 
 
 @dataclass(frozen=True)
@@ -135,28 +127,6 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def certificates_in(pem: bytes) -> frozenset[bytes]:
-    """The DER of every certificate in a PEM text; what is not one is passed over."""
-    found = set()
-    for body in _PEM.findall(pem):
-        try:
-            found.add(base64.b64decode(b"".join(body.split()), validate=True))
-        except binascii.Error:
-            continue
-    return frozenset(found)
-
-
-def trusted_by(configuration: WebhookConfiguration | None) -> frozenset[bytes]:
-    """The CAs with which the API server verifies our webhook."""
-    for webhook in configuration.webhooks if configuration else ():
-        if webhook.name == WEBHOOK:
-            try:
-                return certificates_in(base64.b64decode(webhook.client_config.ca_bundle))
-            except binascii.Error:
-                return frozenset()
-    return frozenset()
 
 
 @dataclass(frozen=True)
