@@ -48,7 +48,16 @@ from odigos_cp.web.views import TaskView
 log = structlog.get_logger(__name__)
 
 LEASE = "odigos-controllers"
-CLUSTER_WIDE: tuple[Kind[Any], ...] = (*WORKLOADS.values(), PODS, NAMESPACES, SOURCES, APPLICATIONS, RULES, ACTIONS, WEBHOOKS)
+CLUSTER_WIDE: tuple[Kind[Any], ...] = (
+    *WORKLOADS.values(),
+    PODS,
+    NAMESPACES,
+    SOURCES,
+    APPLICATIONS,
+    RULES,
+    ACTIONS,
+    WEBHOOKS,
+)
 OWN_NAMESPACE: tuple[Kind[Any], ...] = (CONFIG_MAPS, SERVICES, DESTINATIONS, GROUPS, CONFIGURATIONS)
 """These are looked at in odigos-system only: a Destination elsewhere is nobody's."""
 

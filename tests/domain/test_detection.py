@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from odigos_cp.api.application import APPLICATIONS, EnvEdit, InstrumentedApplication
+from odigos_cp.api.application import APPLICATIONS, InstrumentedApplication
 from odigos_cp.api.builtin import PODS, Pod
 from odigos_cp.api.meta import INJECTED_ANNOTATION, find_condition
 from odigos_cp.domain import detection, detector_pod
@@ -318,26 +318,19 @@ def test_a_pod_with_edits_of_another_plan_is_not_looked_at() -> None:
     assert asked(application(injection={"hash": HASH, "containers": []}), own)
 
 
-@pytest.mark.parametrize(
-    ("edit", "value", "left"),
-    [
-        (
-            EnvEdit(name="X", value="-javaagent:/a.jar", merge="append", separator=" "),
-            "-Xmx1g -javaagent:/a.jar",
-            "-Xmx1g",
-        ),
-        (EnvEdit(name="X", value="-javaagent:/a.jar", merge="append", separator=" "), "-javaagent:/a.jar", None),
-        (EnvEdit(name="X", value="/odigos/boot", merge="prepend", separator=":"), "/odigos/boot:/app", "/app"),
-        (EnvEdit(name="X", value="http://$(NODE_IP):4318", merge="keep"), "http://10.0.0.7:4318", None),
-        (EnvEdit(name="X", value="http://$(NODE_IP):4318", merge="keep"), "http://mine:4317", "http://mine:4317"),
-        (EnvEdit(name="X", value="k8s.pod.name=$(P)", merge="attributes"), "team=a,k8s.pod.name=p", "team=a"),
-        (EnvEdit(name="X", value="otlp", merge="keep"), "console", "console"),
-    ],
-)
-def test_our_own_edits_are_not_mistaken_for_the_applications_environment(
-    edit: EnvEdit, value: str, left: str | None
-) -> None:
-    assert detection.without_edits({"X": value, "Y": "y"}, [edit]) == ({"X": left} if left else {}) | {"Y": "y"}
+def test_our_own_edits_are_not_mistaken_for_the_applications_environment() -> None:
+    edits = [
+        {"name": "JAVA_TOOL_OPTIONS", "value": "-agent:/a", "merge": "append", "separator": " ", "base": "-Xmx1g"},
+        {"name": "OTEL_PROPAGATORS", "value": "tracecontext"},
+    ]
+    injected = application(
+        injection={"hash": HASH, "containers": [{"name": "app", "method": "agent", "language": "java", "env": edits}]}
+    )
+    own = pod(annotations={INJECTED_ANNOTATION: HASH})
+    seen = {"JAVA_TOOL_OPTIONS": "-Xmx1g -agent:/a", "OTEL_PROPAGATORS": "tracecontext", "OTEL_LOG_LEVEL": "debug"}
+    looked = ended(asked(injected, own), answer(env=seen))
+    (runtime,) = after(injected, planned(injected, own, detectors=(looked,))).status.runtimes
+    assert runtime.env == {"JAVA_TOOL_OPTIONS": "-Xmx1g", "OTEL_LOG_LEVEL": "debug"}
 
 
 def test_a_time_in_the_future_or_a_scribble_does_not_stop_detection() -> None:

@@ -27,7 +27,7 @@ from odigos_cp.api.builtin import Pod
 from odigos_cp.api.meta import INJECTED_ANNOTATION, Condition, ConditionStatus, key_of
 from odigos_cp.api.report import UNKNOWN, Container
 from odigos_cp.api.source import ContainerOverride
-from odigos_cp.domain import conditions, detector_pod
+from odigos_cp.domain import conditions, detector_pod, environment
 from odigos_cp.domain.detector_pod import LOST_SECONDS, Fate, Looked, Outcome, Question
 from odigos_cp.domain.plan import Plan, Write, apply_status
 
@@ -40,7 +40,6 @@ QUEUE_SECONDS = 2.0
 OVERRIDE = "override"
 
 _CONTAINER_ID = re.compile(r"[a-z0-9.-]+://([0-9a-f]{64})")
-_REFERENCE = re.compile(r"\$\([A-Za-z_][A-Za-z0-9_.-]*\)")
 _FAILURES: dict[Fate, tuple[DetectedReason, str]] = {
     Fate.TIMED_OUT: (DetectedReason.DETECTOR_TIMED_OUT, "The detector timed out"),
     Fate.FAILED: (DetectedReason.DETECTOR_FAILED, "The detector failed"),
@@ -233,40 +232,9 @@ def runtime(name: str, looked: Looked, answer: Container | None, edits: Sequence
         other_agents=answer.agents,
         secure_execution=answer.secure,
         env_known=answer.env_known,
-        env=without_edits(answer.env, edits),
+        env=environment.own_values(answer.env, edits),
         image_id=looked.image_id,
     )
-
-
-def without_edits(env: Mapping[str, str], edits: Iterable[EnvEdit]) -> dict[str, str]:
-    """The environment as it would be without ours: what a container of the image and its template has."""
-    left = dict(env)
-    for edit in edits:
-        value = left.get(edit.name)
-        if value is None:
-            continue
-        cut = _without(value, edit)
-        if cut:
-            left[edit.name] = cut
-        else:
-            del left[edit.name]
-    return left
-
-
-def _without(value: str, edit: EnvEdit) -> str:
-    if edit.merge == "attributes":
-        ours = {part.partition("=")[0].strip() for part in edit.value.split(",")}
-        return ",".join(part for part in value.split(",") if part.partition("=")[0].strip() not in ours)
-    # Kubernetes has put values in the places of $(NAME).
-    ours_ = "[^,;: ]*".join(re.escape(part) for part in _REFERENCE.split(edit.value))
-    if re.fullmatch(ours_, value):
-        return ""
-    separator = re.escape(edit.separator)
-    if edit.merge == "append":
-        return re.sub(f"{separator}{ours_}$", "", value)
-    if edit.merge == "prepend":
-        return re.sub(f"^{ours_}{separator}", "", value)
-    return value
 
 
 def _overridden(runtimes: Iterable[Runtime], overrides: Sequence[ContainerOverride]) -> tuple[Runtime, ...]:
