@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+MANIFEST = "manifest.json"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -37,7 +38,7 @@ class Contents:
 
 def contents(archive: Path) -> Contents:
     with tarfile.open(archive) as tar:
-        manifest = json.loads(_read(tar, "manifest.json"))[0]
+        manifest = json.loads(_read(tar, MANIFEST))[0]
         configuration = _read(tar, manifest["Config"])
         digests = json.loads(configuration)["rootfs"]["diff_ids"]
         layers = [
@@ -72,22 +73,23 @@ def of_binary(binary: Path, reference: str, target: Path) -> Path:
     with tarfile.open(unfinished, mode="w") as tar:
         add(tar, str(manifest[0]["Config"]), configuration)
         add(tar, f"{digest}.tar", layer.getvalue())
-        add(tar, "manifest.json", json.dumps(manifest).encode())
+        add(tar, MANIFEST, json.dumps(manifest).encode())
     unfinished.rename(target)
     return target
 
 
-def rename(source: Path, target: Path, names: Sequence[str]) -> None:
-    """A copy of an archive whose image has all of `names`."""
-    with tarfile.open(source) as old, tarfile.open(target, "w") as new:
-        for member in old:
-            content = old.extractfile(member) if member.isfile() else None
-            if member.name == "manifest.json" and content is not None:
-                manifest = json.load(content)
-                manifest[0]["RepoTags"] = list(names)
-                add(new, member.name, json.dumps(manifest).encode())
-            elif member.name != "repositories":
-                new.addfile(member, content)
+def rename(archive: Path, names: Sequence[str]) -> None:
+    """Gives the image of an archive all of `names`. Its list of contents comes last, so only that is written again."""
+    with tarfile.open(archive) as tar:
+        manifest = json.loads(_read(tar, MANIFEST))
+        members = tar.getmembers()
+        after = members[[m.name for m in members].index(MANIFEST) :]
+    assert {m.name for m in after} <= {MANIFEST, "repositories"}, f"{archive} goes on after its {MANIFEST}"
+    manifest[0]["RepoTags"] = list(names)
+    with archive.open("r+b") as file:
+        file.truncate(file.seek(after[0].offset))
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            add(tar, MANIFEST, json.dumps(manifest).encode())
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:

@@ -121,9 +121,8 @@ def _ensure_one(spec: ImageSpec, bases: Mapping[str, str], buildah: Buildah, cac
                 say=say,
             )
             buildah.save(identity, tag, unfinished)
-            named = Path(directory) / "named"
-            archive.rename(unfinished, named, (tag, f"{reference}:local"))
-            os.replace(named, file)
+            archive.rename(unfinished, (tag, f"{reference}:local"))
+            os.replace(unfinished, file)
         _forget_old(spec.name, file, buildah, cache)
         say(f"{spec.name}: built in {time.monotonic() - started:.0f} s, {file.stat().st_size / 1e6:.0f} MB")
     os.utime(file)

@@ -104,6 +104,14 @@ class LocalCluster:
             names += [node.holder_name(n), *node.programs(n)]
         return {name: self.processes.alive(name) for name in names}
 
+    def pids(self) -> list[int]:
+        """Every process of the cluster, those of its containers too."""
+        return self._tree.pids()
+
+    def kill(self) -> int:
+        """A power cut: everything ends at once, what is on disk stays. How many processes that were."""
+        return self._tree.kill()
+
     # --- parts of `up` ------------------------------------------------------------------------------------------------
 
     def _start(self, programs: Programs, step: Step) -> list[str]:
