@@ -14,20 +14,21 @@ from odigos_cp.domain.ownership import Progress
 from tests.builders import meta
 
 
-def pod(owner_kind: str, owner_name: str, *, controller: bool = True, **labels: str) -> Pod:
+def pod(owner_kind: str, owner_name: str, template: str = "", *, controller: bool = True) -> Pod:
     owner = {"kind": owner_kind, "name": owner_name, "uid": "u", "controller": controller}
+    labels = {"pod-template-hash": template} if template else {}
     return msgspec.convert({"metadata": meta("p", "shop", ownerReferences=[owner], labels=labels)}, Pod)
 
 
 @pytest.mark.parametrize(
     ("of", "expected"),
     [
-        (pod("ReplicaSet", "cart-6d4f", **{"pod-template-hash": "6d4f"}), "deployment-cart"),
-        (pod("ReplicaSet", "cart-6d4f-77", **{"pod-template-hash": "77"}), "deployment-cart-6d4f"),
+        (pod("ReplicaSet", "cart-6d4f", "6d4f"), "deployment-cart"),
+        (pod("ReplicaSet", "cart-6d4f-77", "77"), "deployment-cart-6d4f"),
         (pod("StatefulSet", "db"), "statefulset-db"),
         (pod("DaemonSet", "log"), "daemonset-log"),
         (pod("ReplicaSet", "made-by-hand"), None),
-        (pod("ReplicaSet", "cart-6d4f", **{"pod-template-hash": "other"}), None),
+        (pod("ReplicaSet", "cart-6d4f", "other"), None),
         (pod("StatefulSet", "db", controller=False), None),
         (pod("Job", "nightly"), None),
         (Pod(), None),

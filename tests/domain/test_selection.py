@@ -12,6 +12,7 @@ from odigos_cp.api.application import MarkedReason
 from odigos_cp.api.configuration import ConfigurationSpec
 from odigos_cp.api.source import Source, SourceReason
 from odigos_cp.domain import selection
+from odigos_cp.domain.plan import Apply
 from odigos_cp.domain.selection import Arrangement, ObservedSource, Target, Wish
 from tests.builders import meta, namespace, source
 
@@ -97,6 +98,7 @@ def judged(subject: Source, *others: Source, names: tuple[str, ...] = ("cart", "
         workloads={"Deployment": names},
     )
     (write,) = selection.plan_source(observed, NOW).writes
+    assert isinstance(write, Apply)
     (said,) = write.body["status"]["conditions"]
     assert said["status"] == ("True" if said["reason"] == SourceReason.MATCHED else "False")
     return said["reason"], said["message"]
@@ -153,6 +155,7 @@ def test_a_source_is_not_told_twice() -> None:
         subject, Arrangement([subject]), ConfigurationSpec(), namespace(), {"Deployment": ["cart"]}
     )
     (write,) = selection.plan_source(observed, NOW).writes
+    assert isinstance(write, Apply)
     told = Source.model_validate(subject.model_dump(by_alias=True) | {"status": write.body["status"]})
     again = ObservedSource(told, Arrangement([told]), ConfigurationSpec(), namespace(), {"Deployment": ["cart"]})
     assert selection.plan_source(again, NOW).writes == ()
