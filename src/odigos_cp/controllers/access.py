@@ -57,6 +57,7 @@ TABLE: tuple[Right, ...] = (
     right("caches", builtin.WEBHOOKS, *READ),
     right("instrumentor/discovery", APPLICATIONS, *APPLY, "delete", everywhere=True),
     right("instrumentor/discovery", SOURCES, "patch", everywhere=True, subresource="status"),
+    right("instrumentor/discovery", CONFIGURATIONS, "create"),
     right("instrumentor/discovery", CONFIGURATIONS, "patch", subresource="status"),
     right("instrumentor/rules", RULES, "patch", everywhere=True, subresource="status"),
     right("instrumentor", APPLICATIONS, "patch", everywhere=True, subresource="status"),

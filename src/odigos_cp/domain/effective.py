@@ -1,4 +1,8 @@
-"""Which settings hold, and where does each come from? OdigosConfiguration.status.effective, setting by setting."""
+"""Which settings hold, and where does each come from? OdigosConfiguration.status.effective, setting by setting.
+
+The object itself is made, empty, where there is none: so that a user finds something to look at and to edit. It cannot
+come with the manifests, since no object of a kind can be applied together with the kind itself.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from pydantic import BaseModel
 
 from odigos_cp.api.configuration import CONFIGURATION_NAME, CONFIGURATIONS, OdigosConfiguration
 from odigos_cp.domain import conditions
-from odigos_cp.domain.plan import NOTHING, Plan, apply_status
+from odigos_cp.domain.plan import NOTHING, Create, Plan, apply_status
 from odigos_cp.domain.selection import MANAGER
 
 IN_USE = "InUse"
@@ -28,7 +32,10 @@ def settings(part: BaseModel, path: str = "", given: bool = True) -> Iterator[tu
             yield where, f"{text[:VALUE_LIMIT]} ({'OdigosConfiguration' if here else 'default'})"
 
 
-def plan(configuration: OdigosConfiguration, now: datetime) -> Plan:
+def plan(configuration: OdigosConfiguration | None, namespace: str, now: datetime) -> Plan:
+    if configuration is None:
+        body = {"metadata": {"name": CONFIGURATION_NAME, "namespace": namespace}, "spec": {}}
+        return Plan((Create(CONFIGURATIONS, body),), because="there is none yet")
     if configuration.metadata.deletion_timestamp:
         return NOTHING
     name = configuration.metadata.name

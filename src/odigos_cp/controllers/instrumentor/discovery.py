@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from odigos_cp.api.application import APPLICATIONS, application_key
-from odigos_cp.api.builtin import NAMESPACES, WORKLOADS, Workload
+from odigos_cp.api.builtin import NAMESPACES, WORKLOADS, Namespace, Workload
 from odigos_cp.api.configuration import CONFIGURATION_NAME, CONFIGURATIONS
 from odigos_cp.api.meta import Key, key_of
 from odigos_cp.api.source import SOURCES, Source
@@ -75,12 +75,21 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
 
     async def reconcile_configuration(key: Key) -> Result | None:
         found = stores[CONFIGURATIONS].get(key)
-        return await apply(effective.plan(found, clock.now())) if found else None
+        if found is None and key.name != CONFIGURATION_NAME:
+            return None
+        return await apply(effective.plan(found, settings.namespace, clock.now()))
+
+    def of_own_namespace(change: Change[Namespace]) -> Iterable[Key]:
+        """Always there, so the configuration is looked at in the beginning, also when there is none."""
+        is_new = change.key.name == settings.namespace and change.before is None
+        return (Key(settings.namespace, CONFIGURATION_NAME),) if is_new else ()
+
+    configurations: list[Watch[Any]] = [Watch(CONFIGURATIONS), Watch(NAMESPACES, of_own_namespace)]
 
     return [
         Controller("instrumentor/discovery", reconcile, _watches(stores), stores),
         Controller("instrumentor/sources", reconcile_source, _source_watches(stores), stores),
-        Controller("instrumentor/configuration", reconcile_configuration, [Watch(CONFIGURATIONS)], stores),
+        Controller("instrumentor/configuration", reconcile_configuration, configurations, stores),
     ]
 
 
