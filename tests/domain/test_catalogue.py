@@ -55,11 +55,11 @@ def test_a_type_is_a_file_and_no_code() -> None:
 def test_a_broken_file_is_an_error_that_names_it(
     fields: list[dict[str, object]], deviations: dict[str, object], says: str
 ) -> None:
-    with pytest.raises(ValueError, match="acme.yaml") as error:
+    with pytest.raises(ValueError, match=r"acme\.yaml") as error:
         load(*fields, **deviations)
     assert says in str(error.value)
 
 
 def test_text_that_is_no_yaml_is_an_error_that_names_the_file() -> None:
-    with pytest.raises(ValueError, match="acme.yaml is broken"):
+    with pytest.raises(ValueError, match=r"acme\.yaml is broken"):
         catalogue.load({"acme.yaml": "type: [acme"})

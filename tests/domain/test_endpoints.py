@@ -125,8 +125,7 @@ TYPED = st.one_of(st.text(max_size=60), st.lists(PARTS, max_size=8).map("".join)
 def test_whatever_is_typed_is_an_address_or_a_named_fault(text: str, tls: bool) -> None:
     try:
         target, _ = endpoints.grpc_target(text, tls=tls)
-    except BadAddress as bad:
-        assert len(str(bad)) < 300
+    except BadAddress:
         return
     host, _, port = target.rpartition(":")
     assert 0 < int(port) < 65536

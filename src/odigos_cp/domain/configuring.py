@@ -3,6 +3,7 @@
 Renders both groups' configurations, keeps them as ConfigMaps named by their hash, and says in status which one counts:
 first the ConfigMap, then the hash, so that a hash is never named before its text can be read. A faulty Destination is
 left out and told why; when rendering itself fails, the last good hash stays and the collectors go on with it.
+Actions will be part of the configuration; so far each is told that it does nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from odigos_cp.api.builtin import CONFIG_MAPS, ConfigMap
 from odigos_cp.api.collectors import GROUPS, CollectorsGroup, GroupCondition, GroupReason
 from odigos_cp.api.destination import DESTINATIONS, ConfiguredReason, Destination, DestinationCondition
 from odigos_cp.api.meta import ConditionStatus, key_of
+from odigos_cp.api.rules import ACTIONS, Action, RuleReason
 from odigos_cp.domain import conditions, exporters, objects, pipeline
 from odigos_cp.domain.exporters import Exporter
 from odigos_cp.domain.pipeline import Rendered
@@ -31,6 +33,7 @@ class Observed:
     groups: Mapping[str, CollectorsGroup] = field(default_factory=dict)
     """The gateway and the node group, by name, as far as they are there."""
 
+    actions: tuple[Action, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
     """Those of the collectors."""
 
@@ -42,6 +45,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     writes: list[Write] = []
     for destination in observed.destinations:
         writes += _told(destination, now)
+    for action in observed.actions:
+        writes += _told_to_do_nothing(action, now)
     for name, group in sorted(observed.groups.items()):
         try:
             rendered = _render(group, observed.destinations)
@@ -56,7 +61,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
 
 def _render(group: CollectorsGroup, destinations: Iterable[Destination]) -> Rendered:
     if group.spec.role == "node":
-        return pipeline.render_node(objects.GATEWAY_ENDPOINT, group.spec.resources)
+        return pipeline.render_node(objects.gateway_endpoint(group.metadata.namespace), group.spec.resources)
     return pipeline.render_gateway(tuple(destinations), group.spec.resources)
 
 
@@ -74,6 +79,25 @@ def _told(destination: Destination, now: datetime) -> tuple[Apply, ...]:
     return apply_status(DESTINATIONS, destination, MANAGER, {}, [said])
 
 
+def _told_to_do_nothing(action: Action, now: datetime) -> tuple[Apply, ...]:
+    """So that nobody believes in a masking or a sampling that is not there."""
+    reason, message = (
+        (RuleReason.DISABLED, "Switched off by spec.disabled.")
+        if action.spec.disabled
+        else (RuleReason.NOT_IMPLEMENTED_YET, "This version does not carry out actions: telemetry passes unchanged.")
+    )
+    said = conditions.say(
+        action.status.conditions,
+        "Applied",
+        False,
+        reason,
+        message,
+        now=now,
+        generation=action.metadata.generation or None,
+    )
+    return apply_status(ACTIONS, action, MANAGER, {}, [said])
+
+
 def _verdict(destination: Destination) -> tuple[ConditionStatus, ConfiguredReason, str]:
     if destination.spec.disabled:
         return "False", ConfiguredReason.DISABLED, "Switched off by spec.disabled: nothing is sent to it."
@@ -81,6 +105,8 @@ def _verdict(destination: Destination) -> tuple[ConditionStatus, ConfiguredReaso
     if not isinstance(built, Exporter):
         return "False", built.reason, built.message
     message = f"{_listed(built.signals)} are sent to {built.endpoint}."
+    if built.namespaces:
+        message += f" Only from: {', '.join(built.namespaces)[:300]}."
     if built.ignored:
         message += f" Not known to this version and ignored: {', '.join(built.ignored)[:300]}."
     return "True", ConfiguredReason.CONFIGURED, message
@@ -112,11 +138,13 @@ def _validity(group: CollectorsGroup, rendered: Rendered) -> tuple[ConditionStat
 
 
 def _failed(group: CollectorsGroup, error: Exception, now: datetime) -> tuple[Apply, ...]:
-    """The hash and the signals stay as they are, since an apply without them would take them away."""
-    message = (
-        f"The configuration could not be rendered ({type(error).__name__}: {str(error)[:300]}), which is a fault of "
-        "odigos-cp. The collectors go on with the last good one; undo the last change of a destination, and report it."
-    )
+    """The hash and the signals are said again, since an apply without them would take them away."""
+    if isinstance(error, pipeline.TooLarge):
+        why, cure = str(error), "Remove a destination, or shorten its headers and certificates."
+    else:
+        why = f"a fault of odigos-cp, {type(error).__name__}: {str(error)[:300]}"
+        cure = "Undo the last change of a destination, and report it."
+    message = f"The configuration cannot be rendered ({why}). The collectors go on with the last good one. {cure}"
     status = group.status
     return _group_status(
         group, status.config_hash, status.receiver_signals, "False", GroupReason.RENDER_FAILED, message, now

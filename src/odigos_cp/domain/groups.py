@@ -3,6 +3,9 @@
 Both groups exist while somebody wants something: an enabled Destination, or an enabled application. The objects behind
 a group follow once its configuration is there (status.configHash); the node group also waits for the gateway's Service,
 so that its collectors find an address. A group that nobody wants any more is deleted, and Kubernetes collects the rest.
+
+`behind` says which objects must be there: the caches hold too little of them to compare with. `plan` says the rest, and
+what came of the objects.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from odigos_cp.api.builtin import DAEMON_SETS, DEPLOYMENTS, SERVICES, ConfigMap, Pod, Workload
+from odigos_cp.api.builtin import DAEMON_SETS, DEPLOYMENTS, SERVICES, ConfigMap, ContainerStatus, Pod, Workload
 from odigos_cp.api.collectors import (
     GATEWAY_GROUP,
     GROUPS,
@@ -22,7 +25,7 @@ from odigos_cp.api.collectors import (
     GroupSpec,
 )
 from odigos_cp.api.configuration import Collectors
-from odigos_cp.api.meta import SYSTEM_NAMESPACE, Condition, Key, key_of
+from odigos_cp.api.meta import Condition, Key, key_of
 from odigos_cp.domain import conditions, objects
 from odigos_cp.domain.plan import NOTHING, Apply, Delete, Plan, apply_status
 
@@ -47,32 +50,37 @@ class Observed:
 
     gateway_service: bool = False
     pods: tuple[Pod, ...] = ()
+    refused: str = ""
+    """What the API server said when it refused one of the objects."""
 
 
-@dataclass(frozen=True)
-class Decision:
-    """`objects` have no model to compare with: they are ensured first, then the plan is carried out."""
-
-    plan: Plan = NOTHING
-    objects: tuple[Apply, ...] = ()
-
-
-def decide(observed: Observed, now: datetime) -> Decision:
+def plan(observed: Observed, now: datetime) -> Plan:
     group = observed.group
     if group is not None and group.metadata.deletion_timestamp:
-        return Decision()
+        return NOTHING
     if not observed.wanted:
         if group is None:
-            return Decision()
+            return NOTHING
         gone = Delete(GROUPS, key_of(group), group.metadata.uid)
-        return Decision(Plan((gone,), because="no enabled destination and no enabled application is left"))
+        return Plan((gone,), because="no enabled destination and no enabled application is left")
     wanted = _spec(observed.key.name, observed.sizes)
     if group is None or group.spec != wanted:
         body = objects.group_body(observed.key.name, observed.key.namespace, wanted.wire())
-        return Decision(Plan((Apply(GROUPS, body, MANAGER),), because="the group is missing or differs"))
-    missing = _missing(observed, group)
-    bodies = () if missing else _objects(observed, group)
-    return Decision(Plan(_status(observed, group, missing, now), because="its pods or objects changed"), bodies)
+        return Plan((Apply(GROUPS, body, MANAGER),), because="the group is missing or differs")
+    if group.status.config_hash and observed.config is None and observed.workload is not None:
+        # The name of a configuration came before its text: a moment, and no reason to say anything.
+        return NOTHING
+    return Plan(_status(observed, group, _missing(observed, group), now), because="its pods or objects changed")
+
+
+def behind(observed: Observed) -> tuple[Apply, ...]:
+    """The objects that run for the group now."""
+    group = observed.group
+    if group is None or not observed.wanted or group.metadata.deletion_timestamp:
+        return ()
+    if group.spec != _spec(observed.key.name, observed.sizes) or _missing(observed, group):
+        return ()
+    return _objects(observed, group)
 
 
 def _spec(name: str, sizes: Collectors) -> GroupSpec:
@@ -117,7 +125,7 @@ def _status(
     node = group.spec.role == "node"
     fields = {
         "ready": ready > 0,
-        "endpoint": NODE_ENDPOINT if node else objects.GATEWAY_ENDPOINT,
+        "endpoint": NODE_ENDPOINT if node else objects.gateway_endpoint(group.metadata.namespace),
         "replicas": ready,
     }
     return apply_status(GROUPS, group, MANAGER, fields, told)
@@ -140,18 +148,25 @@ def _deployed(
 
     if missing:
         return say(False, *missing)
-    stuck = observed.workload and next(
-        (c for c in observed.workload.status.conditions if c.type == "Progressing" and c.status == "False"), None
-    )
-    if stuck:
+    if observed.refused:
+        return say(False, GroupReason.APPLY_FAILED, f"The API server refuses it: {observed.refused[:600]}")
+    if stuck := _stuck(observed.workload):
         return say(
             False,
             GroupReason.APPLY_FAILED,
-            f"Pods with configuration {group.status.config_hash} do not get ready ({stuck.reason}); those with the "
-            f"previous one go on. See: kubectl logs -n {SYSTEM_NAMESPACE} -l {objects.GROUP_LABEL}="
-            f"{group.metadata.name} -c validate",
+            f"Pods with configuration {group.status.config_hash} do not get ready ({stuck}); those with the previous "
+            f"one go on.{_trouble(observed.pods)} See: kubectl logs -n {group.metadata.namespace} "
+            f"-l {objects.GROUP_LABEL}={group.metadata.name} --all-containers --prefix",
         )
     return say(True, GroupReason.APPLIED, f"Configuration {group.status.config_hash} is applied.")
+
+
+def _stuck(workload: Workload | None) -> str:
+    """Why a rollout does not go on, as the Deployment says of the template that it has now."""
+    if workload is None or workload.status.observed_generation < workload.metadata.generation:
+        return ""
+    failed = (c for c in workload.status.conditions if c.type == "Progressing" and c.status == "False")
+    return next((c.reason or "Progressing" for c in failed), "")
 
 
 def _ready(
@@ -175,17 +190,31 @@ def _ready(
 
 
 def _trouble(pods: Iterable[Pod]) -> str:
-    """Of the first pod that is not ready, why: what Kubernetes says of it."""
-    for pod in sorted(pods, key=lambda p: p.metadata.name):
+    """Of the first pod that is not ready, why: what Kubernetes says of it. One that has ended has a successor."""
+    known = sorted(pods, key=lambda p: p.metadata.name)
+    for pod in [p for p in known if p.status.phase not in ("Failed", "Succeeded")] or known:
         if pod.ready or pod.metadata.deletion_timestamp:
             continue
-        for container in pod.status.container_statuses:
-            waiting, ended = container.state.waiting, container.state.terminated
-            if waiting and waiting.reason != "PodInitializing":
-                return f" {pod.metadata.name}: {waiting.reason} {waiting.message[:300]}".rstrip()
-            if ended:
-                return f" {pod.metadata.name}: ended with code {ended.exit_code}, {ended.reason} {ended.message[:300]}"
+        for container in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+            if why := _why(container):
+                return f" {pod.metadata.name}: {container.name}: {why}"
         unscheduled = next((c for c in pod.status.conditions if c.status == "False" and c.message), None)
-        if unscheduled:
-            return f" {pod.metadata.name}: {unscheduled.message[:300]}"
+        if why := pod.status.message or (unscheduled.message if unscheduled else ""):
+            return f" {pod.metadata.name}: {why[:300]}"
     return ""
+
+
+def _why(container: ContainerStatus) -> str:
+    """Why this one does not run; the last words of the run before say more than that it is waited for the next."""
+    waiting, ended = container.state.waiting, container.state.terminated or container.last_state.terminated
+    if ended and ended.exit_code and not container.ready:
+        return f"ended with code {ended.exit_code} ({ended.reason}). {_last(ended.message)}".rstrip()
+    if waiting and waiting.reason not in ("PodInitializing", "ContainerCreating"):
+        return f"{waiting.reason} {waiting.message[:300]}".rstrip()
+    return ""
+
+
+def _last(message: str) -> str:
+    """The end of what a container wrote, on one line: the error comes last."""
+    text = "".join(c if c.isprintable() else " " for c in message).strip()
+    return text if len(text) <= 300 else "…" + text[-299:]

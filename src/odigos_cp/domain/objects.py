@@ -16,7 +16,7 @@ from typing import Any
 
 from odigos_cp.api.builtin import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, SERVICES, ConfigMap
 from odigos_cp.api.collectors import GATEWAY_GROUP, GROUPS, CollectorsGroup, ResourceSizes
-from odigos_cp.api.meta import MANAGED_BY, MANAGED_LABEL, SYSTEM_NAMESPACE, Kind
+from odigos_cp.api.meta import MANAGED_BY, MANAGED_LABEL, Kind
 from odigos_cp.domain import sizing
 from odigos_cp.domain.exporters import SecretVariable
 from odigos_cp.domain.pipeline import GRPC_PORT, HEALTH_PORT, HTTP_PORT, METRICS_PORT, QUEUE_DIRECTORY, Rendered
@@ -27,7 +27,9 @@ CONFIG_HASH_ANNOTATION = "odigos.io/config-hash"
 
 CONFIG_FILE, VARIABLES_FILE = "collector.yaml", "variables.json"
 CONFIG_DIRECTORY = "/etc/odigos"
-GATEWAY_ENDPOINT = f"{GATEWAY_GROUP}.{SYSTEM_NAMESPACE}.svc:{GRPC_PORT}"
+LEAVING_SECONDS = 10
+"""So long a gateway pod that has to go still takes data, while senders learn that it is no longer in the Service."""
+
 UNPRIVILEGED = 65532
 PORTS = {"otlp-grpc": GRPC_PORT, "otlp-http": HTTP_PORT, "health": HEALTH_PORT, "metrics": METRICS_PORT}
 
@@ -60,6 +62,10 @@ def labels(group: str) -> dict[str, str]:
 
 def config_map_name(group: str, hash_: str) -> str:
     return f"{group}-{hash_}"
+
+
+def gateway_endpoint(namespace: str) -> str:
+    return f"{GATEWAY_GROUP}.{namespace}.svc:{GRPC_PORT}"
 
 
 def config_map(group: CollectorsGroup, rendered: Rendered) -> Body:
@@ -105,7 +111,9 @@ def gateway_deployment(
             "fsGroup": UNPRIVILEGED,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
+        "terminationGracePeriodSeconds": LEAVING_SECONDS + 30,
     }
+    pod["containers"][0]["lifecycle"] = {"preStop": {"sleep": {"seconds": LEAVING_SECONDS}}}
     # It survives the process, not the pod. Three times the queues' bound: their files shrink only at a start.
     limit = f"{3 * sizing.GATEWAY_DISK_BYTES // sizing.MEGABYTE}M"
     pod["volumes"].append({"name": "queue", "emptyDir": {"sizeLimit": limit}})
@@ -131,6 +139,10 @@ def node_daemon_set(group: CollectorsGroup, hash_: str, collector: Collector) ->
     for port in pod["containers"][0]["ports"]:
         if port["name"].startswith("otlp"):
             port["hostPort"] = port["containerPort"]
+    for container in (*pod["initContainers"], *pod["containers"]):
+        # By the node's name: two nodes may see one disk, and a queue has one user.
+        container["env"].append({"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}})
+        container["volumeMounts"][-1]["subPathExpr"] = "$(NODE_NAME)"
     pod["volumes"].append({"name": "queue", "hostPath": {"path": QUEUE_DIRECTORY, "type": "DirectoryOrCreate"}})
     spec = {
         "revisionHistoryLimit": 2,
@@ -164,24 +176,12 @@ def _object(kind: Kind[Any], group: CollectorsGroup, name: str) -> Body:
 
 
 def _pod(group: CollectorsGroup, hash_: str, variables: Sequence[SecretVariable], collector: Collector) -> Body:
-    """What both collectors' pods have: the init container checks with the same image, variables and mounts."""
+    """What both collectors' pods have."""
     config = f"--config={CONFIG_DIRECTORY}/{CONFIG_FILE}"
-    alike = {
-        "image": collector.image,
-        "env": _environment(variables, group.spec.resources),
-        "resources": _resources(group.spec.resources),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [
-            {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
-            {"name": "queue", "mountPath": QUEUE_DIRECTORY},
-        ],
+    checking = _container("validate", group, variables, collector) | {
+        "command": [collector.command, "validate", config]
     }
-    running = {
-        "name": "collector",
+    running = _container("collector", group, variables, collector) | {
         "command": [collector.command, config],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in PORTS.items()],
         "startupProbe": _probe(period=1, failures=60),
@@ -192,9 +192,31 @@ def _pod(group: CollectorsGroup, hash_: str, variables: Sequence[SecretVariable]
         "serviceAccountName": group.metadata.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "initContainers": [alike | {"name": "validate", "command": [collector.command, "validate", config]}],
-        "containers": [alike | running],
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "initContainers": [checking],
+        "containers": [running],
         "volumes": [{"name": "config", "configMap": {"name": config_map_name(group.metadata.name, hash_)}}],
+    }
+
+
+def _container(name: str, group: CollectorsGroup, variables: Sequence[SecretVariable], collector: Collector) -> Body:
+    """What the collector and the container that checks its configuration have alike."""
+    return {
+        "name": name,
+        "image": collector.image,
+        "env": _environment(variables, group.spec.resources),
+        "resources": _resources(group.spec.resources),
+        # The last words of one that fails are in the pod's status, for the group's condition.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
+            {"name": "queue", "mountPath": QUEUE_DIRECTORY},
+        ],
     }
 
 

@@ -3,8 +3,14 @@
     application --OTLP--> node (its own) --OTLP gRPC--> gateway --> a pipeline of its own a destination and signal
 
 Nothing on the way keeps data in memory only: each exporter has a queue on disk, from which it retries for ever, and
-batches are made inside that queue; a `batch` processor would acknowledge what it may lose. When a queue is full the
-sender is told, and keeps its data in turn. A signal that nobody wants ends in `nop`: applications need not know.
+batches are made inside that queue; a `batch` processor would acknowledge what it may lose. A signal that nobody wants
+ends in `nop`: applications need not know.
+
+When a queue is full and nobody else takes the signal, the sender is told, and keeps its data in turn. With several
+destinations that would send everything again and again to those that are well, and stop them in the end: so there a
+full queue's own destination loses the newest (`_kept_apart`), and its condition Delivering says that it is not
+delivered to.
+
 Within the cluster the collectors talk in plaintext so far; their certificates come with a later issue.
 
 The text is a function of its input to the last byte: its hash names the ConfigMap, and a new name rolls the pods.
@@ -29,9 +35,16 @@ from odigos_cp.domain.exporters import QUEUE_STORAGE, Exporter, Fault, SecretVar
 
 GRPC_PORT, HTTP_PORT, HEALTH_PORT, METRICS_PORT = 4317, 4318, 13133, 8888
 QUEUE_DIRECTORY = "/var/lib/odigos/queue"
+LARGEST_TEXT = 900_000
+"""Bytes of a configuration: a ConfigMap ends at a megabyte."""
+
 HASH_DIGITS = 10
 
 Block = dict[str, Any]
+
+
+class TooLarge(Exception):
+    """All destinations together are more than a ConfigMap holds; the text says so."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +69,13 @@ def render_gateway(destinations: Sequence[Destination], sizes: ResourceSizes) ->
     config = _collector(sizes)
     config["receivers"] = {"otlp": {"protocols": {"grpc": _GATEWAY_GRPC, "http": {"endpoint": f"0.0.0.0:{HTTP_PORT}"}}}}
     for exporter in sound.values():
-        config["exporters"][exporter.component] = dict(exporter.block) | (
-            _kept_on_disk(sizing.gateway_queue_bytes(queues), largest_batch=8000) if exporter.queued else {}
-        )
+        kept = _kept_on_disk(sizing.gateway_queue_bytes(queues)) if exporter.queued else {}
+        config["exporters"][exporter.component] = dict(exporter.block) | kept
         config["extensions"].update(exporter.extensions)
-    pipelines = config["service"]["pipelines"]
+        if exporter.namespaces:
+            config["processors"][f"filter/{_id(exporter)}"] = _only_from(exporter.namespaces)
     for signal in SIGNALS:
-        takers = [exporter for exporter in sound.values() if signal in exporter.signals]
-        name = signal.lower()
-        pipelines[f"{name}/in"] = _pipeline(["otlp"], [f"forward/{name}" if takers else "nop"], ["memory_limiter"])
-        if takers:
-            config.setdefault("connectors", {})[f"forward/{name}"] = {}
-        else:
-            config["exporters"]["nop"] = {}
-        for exporter in takers:
-            id_ = exporter.component.partition("/")[2]
-            pipelines[f"{name}/to-{id_}"] = _pipeline([f"forward/{name}"], [exporter.component])
-    config["service"]["extensions"] = sorted(config["extensions"])
+        _distribute(config, signal.lower(), [e for e in sound.values() if signal in e.signals])
     return _rendered(
         config,
         signals=tuple(s for s in SIGNALS if any(s in e.signals for e in sound.values())),
@@ -94,12 +97,68 @@ def render_node(gateway: str, sizes: ResourceSizes) -> Rendered:
         # A quarter of gzip's cost, and the way is short.
         "compression": "snappy",
         "timeout": "10s",
-    } | _kept_on_disk(sizing.NODE_QUEUE_BYTES, largest_batch=4000, flush="200ms", longest_pause="10s")
-    config["service"]["pipelines"] = {
-        signal.lower(): _pipeline(["otlp"], ["otlp_grpc/gateway"], ["memory_limiter"]) for signal in SIGNALS
-    }
-    config["service"]["extensions"] = sorted(config["extensions"])
+    } | _kept_on_disk(sizing.NODE_QUEUE_BYTES, flush="200ms", longest_pause="10s")
+    pipelines = config["service"]["pipelines"]
+    for signal in SIGNALS:
+        # The connector is where an application's way to a gateway of its own will branch off.
+        name, connector = signal.lower(), f"forward/{signal.lower()}"
+        config["connectors"][connector] = {}
+        pipelines[f"{name}/in"] = _pipeline(["otlp"], ["memory_limiter"], [connector])
+        pipelines[f"{name}/to-gateway"] = _pipeline([connector], [], ["otlp_grpc/gateway"])
     return _rendered(config, signals=SIGNALS)
+
+
+def _distribute(config: Block, name: str, takers: Sequence[Exporter]) -> None:
+    """One pipeline that takes a signal in, and one for each destination that takes it."""
+    pipelines, several = config["service"]["pipelines"], len(takers) > 1
+    connectors = []
+    for exporter in takers:
+        way = f"{name}/to-{_id(exporter)}"
+        connectors.append(f"{'failover' if several else 'forward'}/{way.replace('/', '-')}")
+        config["connectors"][connectors[-1]] = _kept_apart(name, way) if several else {}
+        only = [f"filter/{_id(exporter)}"] if exporter.namespaces else []
+        pipelines[way] = _pipeline([connectors[-1]], only, [exporter.component])
+    pipelines[f"{name}/in"] = _pipeline(["otlp"], ["memory_limiter"], connectors or ["nop"])
+    if several:
+        pipelines[f"{name}/refused"] = _pipeline(connectors, [], [_REFUSES])
+        pipelines[f"{name}/lost"] = _pipeline(connectors, [], ["nop"])
+        config["exporters"][_REFUSES] = _REFUSING
+    if several or not takers:
+        config["exporters"]["nop"] = {}
+
+
+def _kept_apart(name: str, way: str) -> Block:
+    """What this way's queue does not take is dropped for a second, and then it is tried again.
+
+    The first level always refuses. With the real way first, the connector would stop trying again when it comes back,
+    and a refusal at that very moment would cut the destination off for good: nothing would start the trying anew.
+    """
+    return {
+        "priority_levels": [[f"{name}/refused"], [way], [f"{name}/lost"]],
+        "retry_interval": "1s",
+        "sending_queue": {"enabled": False},
+    }
+
+
+_REFUSES = "otlp_http/_refuses"
+"""No destination's id begins with an underscore."""
+
+_REFUSING: Block = {
+    "endpoint": "http://127.0.0.1:1",
+    # Into a queue of one byte goes nothing: it says no at once, and calls nobody.
+    "sending_queue": {"enabled": True, "sizer": "bytes", "queue_size": 1},
+    "retry_on_failure": {"enabled": False},
+}
+
+
+def _only_from(namespaces: Sequence[str]) -> Block:
+    """Drops what comes from elsewhere, and what does not say where it comes from. The names are checked."""
+    elsewhere = " and ".join(f'attributes["k8s.namespace.name"] != "{namespace}"' for namespace in namespaces)
+    return {"error_mode": "ignore"} | {name: {"resource": [elsewhere]} for name in ("traces", "metrics", "logs")}
+
+
+def _id(exporter: Exporter) -> str:
+    return exporter.component.partition("/")[2]
 
 
 _GATEWAY_GRPC: Block = {
@@ -130,6 +189,7 @@ def _collector(sizes: ResourceSizes) -> Block:
             }
         },
         "exporters": {},
+        "connectors": {},
         "service": {
             "pipelines": {},
             "telemetry": {
@@ -143,11 +203,12 @@ def _collector(sizes: ResourceSizes) -> Block:
     }
 
 
-def _pipeline(receivers: list[str], to: list[str], processors: Sequence[str] = ()) -> Block:
-    return {"receivers": receivers, "exporters": to} | ({"processors": list(processors)} if processors else {})
+def _pipeline(receivers: Sequence[str], processors: Sequence[str], to: Sequence[str]) -> Block:
+    ways = {"receivers": receivers, "processors": processors, "exporters": to}
+    return {name: list(components) for name, components in ways.items() if components}
 
 
-def _kept_on_disk(bytes_: int, *, largest_batch: int, flush: str = "500ms", longest_pause: str = "30s") -> Block:
+def _kept_on_disk(bytes_: int, *, flush: str = "500ms", longest_pause: str = "30s") -> Block:
     """A queue that outlives the process, and retries that never give up."""
     return {
         "retry_on_failure": {
@@ -162,13 +223,17 @@ def _kept_on_disk(bytes_: int, *, largest_batch: int, flush: str = "500ms", long
             "sizer": "bytes",
             "queue_size": bytes_,
             "num_consumers": 4,
-            "batch": {"sizer": "items", "min_size": 2000, "max_size": largest_batch, "flush_timeout": flush},
+            # In bytes: a gRPC server refuses more than 4 MiB for good, whatever the number of items.
+            "batch": {"sizer": "bytes", "min_size": 1_000_000, "max_size": 3_500_000, "flush_timeout": flush},
         },
     }
 
 
 def _rendered(config: Block, **parts: Any) -> Rendered:
+    config["service"]["extensions"] = sorted(config["extensions"])
     text = yaml.dump(config, Dumper=_Quoting, sort_keys=True, default_flow_style=False, width=1_000_000)
+    if len(text) > LARGEST_TEXT:
+        raise TooLarge(f"the configuration of all destinations is {len(text):,} bytes; {LARGEST_TEXT:,} is the most")
     variables = [[v.name, v.secret, v.key] for v in parts.get("variables", ())]
     digest = hashlib.sha256(json.dumps([text, variables]).encode()).hexdigest()
     return Rendered(config=config, text=text, hash=digest[:HASH_DIGITS], **parts)
@@ -181,11 +246,11 @@ class _Quoting(yaml.SafeDumper):
         return True
 
 
-_PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_./-]*$")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None if _PLAIN.match(text) else "|" if text.startswith("-----BEGIN") else '"'
+    style = None if _PLAIN.fullmatch(text) else "|" if text.startswith("-----BEGIN") else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -1,8 +1,8 @@
 """What do the collectors run, and is each Destination part of it?
 
 Owns status.configHash, receiverSignals and the condition ConfigValid of CollectorsGroups, the condition Configured of
-Destinations, and the collectors' ConfigMaps (odigos-autoscaler-config). All destinations make one configuration, so
-there is one key. The decision is domain/configuring.py's.
+Destinations, the condition Applied of Actions, and the collectors' ConfigMaps (odigos-autoscaler-config). All
+destinations make one configuration, so there is one key. The decision is domain/configuring.py's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from odigos_cp.api.builtin import CONFIG_MAPS, PODS
 from odigos_cp.api.collectors import GROUPS
 from odigos_cp.api.destination import DESTINATIONS
 from odigos_cp.api.meta import Key
+from odigos_cp.api.rules import ACTIONS
 from odigos_cp.controllers.applying import Applier
 from odigos_cp.controllers.autoscaler import observing
 from odigos_cp.domain import configuring
@@ -37,6 +38,7 @@ def observe(stores: Stores, namespace: str) -> Observed:
     }
     return Observed(
         destinations=tuple(d for d in stores[DESTINATIONS].values() if not d.metadata.deletion_timestamp),
+        actions=tuple(a for a in stores[ACTIONS].values() if not a.metadata.deletion_timestamp),
         groups={name: g for name, g in groups.items() if g and not g.metadata.deletion_timestamp},
         config_maps=tuple(c for name in NAMES for c in observing.config_maps(stores, name)),
         running=frozenset(running),
@@ -63,6 +65,7 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
 
     watches: list[Watch[Any]] = [
         Watch(DESTINATIONS, always),
+        Watch(ACTIONS, always),
         Watch(GROUPS, always),
         Watch(CONFIG_MAPS, if_ours),
         Watch(PODS, if_ours_is_gone),

@@ -8,6 +8,7 @@ is a group's; both groups are looked at even when neither exists.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from odigos_cp.api.application import APPLICATIONS, InstrumentedApplication
@@ -25,6 +26,7 @@ from odigos_cp.domain.objects import Collector, config_map_name
 from odigos_cp.kube import clock
 from odigos_cp.kube.client import Written
 from odigos_cp.kube.controller import Controller, Result, Watch
+from odigos_cp.kube.errors import ApiError, Conflict, Forbidden, Invalid
 from odigos_cp.kube.store import Change
 from odigos_cp.kube.stores import Stores
 from odigos_cp.settings import Settings
@@ -56,11 +58,17 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
     both = tuple(Key(settings.namespace, name) for name in NAMES)
 
     async def reconcile(key: Key) -> Result | None:
-        decision = groups.decide(observe(stores, key, collector), clock.now())
+        observed = observe(stores, key, collector)
+        refusal: ApiError | None = None
         written: list[Written] = []
-        for wanted in decision.objects:
-            written.extend(await apply.ensure(wanted, stores))
-        result = await apply(decision.plan)
+        try:
+            for wanted in groups.behind(observed):
+                written.extend(await apply.ensure(wanted, stores))
+        except (Conflict, Forbidden, Invalid) as error:
+            refusal, observed = error, replace(observed, refused=error.message)
+        result = await apply(groups.plan(observed, clock.now()))
+        if refusal:
+            raise refusal  # it is told, and tried again: a quota or a policy may change
         return Result(result.requeue_after, (*written, *result.written))
 
     def always(change: Change[Any]) -> Iterable[Key]:
