@@ -13,6 +13,7 @@ from odigos_cp.api.collectors import GATEWAY_GROUP, CollectorsGroup
 from odigos_cp.api.configuration import CONFIGURATION_NAME, OdigosConfiguration
 from odigos_cp.api.destination import Destination
 from odigos_cp.api.meta import INJECTED_ANNOTATION, INSTRUMENTED_LABEL, SYSTEM_NAMESPACE, Condition
+from odigos_cp.api.rules import InstrumentationRule
 from odigos_cp.api.source import Source
 
 NAMESPACE = "shop"
@@ -162,6 +163,10 @@ def group(name: str = GATEWAY_GROUP, role: str = "gateway", *, ready: bool = Tru
     return CollectorsGroup.model_validate(
         {"metadata": meta(name, SYSTEM_NAMESPACE), "spec": {"role": role}, "status": {"ready": ready} | status}
     )
+
+
+def rule(name: str, namespace: str = SYSTEM_NAMESPACE, **spec: Any) -> InstrumentationRule:
+    return InstrumentationRule.model_validate({"metadata": meta(name, namespace), "spec": spec})
 
 
 def configuration(**spec: Any) -> OdigosConfiguration:

@@ -96,6 +96,10 @@ def _source(variable: Variable) -> Mapping[str, Any]:
     return source if isinstance(source, dict) else {}
 
 
+def _is_optional(variable: Variable) -> bool:
+    return any(isinstance(source, dict) and source.get("optional") for source in _source(variable).values())
+
+
 def _extend(variables: list[Variable], edit: EnvEdit) -> None:
     """Carries out one edit in place."""
     index = max((i for i, variable in enumerate(variables) if variable["name"] == edit.name), default=None)
@@ -110,6 +114,8 @@ def _extend(variables: list[Variable], edit: EnvEdit) -> None:
         if not (edit.merge == "attributes" and "$(" in value):
             variables[index] = {**variable, "value": _joined(edit, value, value)}
             return
+    if _is_optional(variable) and any(other["name"] == edit.name for other in variables[:index]):
+        raise Refused(f"it has {edit.name} twice, and which one counts shows only when it starts")
     original = ORIGINAL + edit.name
     if any(other["name"] == original for other in variables):
         raise Refused(f"it has a variable {original} of its own, whose name odigos-cp needs")
@@ -143,5 +149,5 @@ def _default(variable: Variable, name: str, edit: EnvEdit) -> Iterator[Variable]
 
     Of two variables of one name the later counts, if it is there. What is said first adds nothing to the value.
     """
-    if any(isinstance(source, dict) and source.get("optional") for source in _source(variable).values()):
+    if _is_optional(variable):
         yield {"name": name, "value": "" if edit.merge == "append" else edit.value.split(",")[0]}
