@@ -18,17 +18,17 @@ class Kubectl:
 
     def __init__(self, kubeconfig: Path, binary: Path | str = "kubectl") -> None:
         self.kubeconfig = kubeconfig
-        self._binary = str(binary)
+        self.binary = str(binary)
         self._environ = os.environ | {"KUBECONFIG": str(kubeconfig)}
 
     def __call__(self, *arguments: str, stdin: str = "", timeout: float = 60, check: bool = True) -> str:
-        command = [self._binary, *arguments]
+        command = [self.binary, *arguments]
         try:
             done = subprocess.run(
                 command, input=stdin, capture_output=True, text=True, timeout=timeout, env=self._environ, check=False
             )
         except FileNotFoundError:
-            raise KubectlError(f"{self._binary} is not installed") from None
+            raise KubectlError(f"{self.binary} is not installed") from None
         except subprocess.TimeoutExpired:
             raise KubectlError(f"kubectl {' '.join(arguments)}: no answer within {timeout:.0f} s") from None
         if check and done.returncode != 0:
@@ -42,13 +42,17 @@ class Kubectl:
         """The JSON that the API server (or a Service through its proxy) answers at `path`."""
         return json.loads(self("get", "--raw", path))
 
-    def apply(self, *objects: dict[str, Any]) -> None:
-        self("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+    def apply(self, *objects: dict[str, Any], manager: str = "") -> None:
+        """As `kubectl apply` does it, or, for a `manager`, as a server-side apply of its fields."""
+        options = ("--server-side", f"--field-manager={manager}") if manager else ()
+        self(
+            "apply", *options, "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+        )
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """A kubectl that goes on: the caller ends it."""
         return subprocess.Popen(
-            [self._binary, *arguments],
+            [self.binary, *arguments],
             env=self._environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

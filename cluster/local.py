@@ -12,6 +12,7 @@ nothing but the name: whatever was made is found by its cgroups, its one link an
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import socket
@@ -35,6 +36,9 @@ from cluster.steps import Step, Steps
 
 READY_SECONDS = 120.0
 LOCK_SECONDS = 600.0
+TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+READY = "{range .items[*]}{.status.conditions[?(@.type=='Ready')].status} {end}"
+RENEWED = "{range .items[*]}{.spec.renewTime} {end}"
 CONTROL_HOLDER = f"{CONTROL}/namespaces"
 
 
@@ -132,14 +136,16 @@ class LocalCluster:
             started = control.result()
             step.say("the API server answers") if started else None
             started += [name for future in nodes for name in future.result()]
+            since = datetime.datetime.now(datetime.UTC).strftime(TIME)
             kubelets = [
                 threads.submit(node.ensure_kubelet, spec, n, self.processes, holders[n.name], kubernetes)
                 for n in spec.nodes
             ]
-            started += [name for future in kubelets for name in future.result()]
+            started_kubelets = [name for future in kubelets for name in future.result()]
+            started += started_kubelets
         kubectl = Kubectl(spec.kubeconfig, spec.kubectl)
         kubectl.apply(*addons.objects(images["coredns"][0]))
-        self._wait_nodes(kubectl)
+        self._wait_nodes(kubectl, since if started_kubelets else "")
         step.say("both nodes are Ready") if started else None
         self._wait_dns(kubectl, holders)
         return started
@@ -180,11 +186,16 @@ class LocalCluster:
             raise ClusterError(f"the node {n.name} does not run: bring the cluster up first")
         return node_images.bring(holder, images)
 
-    def _wait_nodes(self, kubectl: Kubectl) -> None:
+    def _wait_nodes(self, kubectl: Kubectl, since: str) -> None:
+        """Ready is what a node said last, perhaps before its kubelet was killed: its lease must be newer than `since`."""
+
         def look() -> bool | None:
-            conditions = "{range .items[*]}{.status.conditions[?(@.type=='Ready')].status} {end}"
-            said = kubectl("get", "nodes", "-o", f"jsonpath={conditions}", check=False)
-            return True if said.split() == ["True"] * len(self.spec.nodes) else None
+            ready = kubectl("get", "nodes", "-o", f"jsonpath={READY}", check=False).split()
+            renewed = kubectl(
+                "get", "leases", "-n", "kube-node-lease", "-o", f"jsonpath={RENEWED}", check=False
+            ).split()
+            everyone = len(ready) == len(renewed) == len(self.spec.nodes)
+            return True if everyone and set(ready) == {"True"} and min(renewed) >= since else None
 
         needs = [name for n in self.spec.nodes for name in node.programs(n)]
         self.processes.wait("both nodes are Ready", READY_SECONDS, look, needs)

@@ -3,7 +3,8 @@
 It builds and starts the cluster (or takes the one that KUBECONFIG names), builds and brings in the images, installs
 odigos-cp, deploys the demo destination and the demo shop, writes ONE Source for the shop's namespace, waits until a
 trace that crosses all three applications has arrived, and prints what happened. Each step is skipped when it is done
-already. The end-to-end tests walk the same functions.
+already. `--down` takes it all away: our own cluster, or what this made on another one (claims.py). The end-to-end tests
+walk the same functions.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cluster import images
+from cluster import builds, claims, door, images, packages
+from cluster.buildah import BuildError
+from cluster.claims import ClaimError
+from cluster.commands import ClusterError
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.local import LocalCluster
+from cluster.namespaces import place
 from cluster.steps import Steps
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +34,8 @@ SYSTEM, SHOP, STORE = "odigos-system", "shop", "demo-destination"
 CROSSED = ("frontend", "cart", "pricing")
 STORE_API = f"/api/v1/namespaces/{STORE}/services/store:8080/proxy"
 BUILD_ANNOTATION = "odigos.io/build"
-UI = "http://localhost:3000"
+OVERLAY = ROOT / "manifests/overlays/local"
+IMAGES_A_NODE_LISTS = 50
 
 DESTINATION: dict[str, Any] = {
     "apiVersion": "odigos.io/v1alpha1",
@@ -56,6 +62,9 @@ class WalkError(Exception):
     """A step did not reach its end; the text says what was seen and what to look at."""
 
 
+FAILURES = (WalkError, KubectlError, ClusterError, ClaimError, BuildError, subprocess.SubprocessError, ValueError)
+
+
 def until(what: str, seconds: float, look: Callable[[], T | None], describe: Callable[[], str] = lambda: "") -> T:
     """What `look` returns once it is not None; a WalkError with `describe()` when the time is over."""
     deadline = time.monotonic() + seconds
@@ -74,20 +83,30 @@ def until(what: str, seconds: float, look: Callable[[], T | None], describe: Cal
 
 
 def install(kubectl: Kubectl, built: Sequence[images.BuiltImage]) -> None:
-    """odigos-cp, as a user would; a new build under the same tag restarts what runs the old one."""
-    kubectl("apply", "-k", str(ROOT / "manifests/overlays/local"), timeout=120)
-    digests = {image.name: image.digest for image in built}
-    if digest := digests.get("control-plane"):
-        mark_build(kubectl, SYSTEM, "deployment/odigos", digest)
+    """odigos-cp, as a user would; what runs an older build under the same tag is restarted."""
+    kubectl("apply", "-k", str(OVERLAY), timeout=120)
+    restart_old(kubectl, SYSTEM, built)
     wait_rolled_out(kubectl, SYSTEM, "deployment/odigos", 180)
-    if digest := digests.get("collector"):
-        for workload in ("deployment/odigos-gateway", "daemonset/odigos-node"):
-            if kubectl("get", workload, "-n", SYSTEM, "--ignore-not-found", "-o", "name").strip():
-                mark_build(kubectl, SYSTEM, workload, digest)
+
+
+def restart_old(kubectl: Kubectl, namespace: str, built: Sequence[images.BuiltImage]) -> None:
+    """The tag `local` says nothing of what is in an image; the id that a pod runs does, where the runtime tells it."""
+    digests = {f"odigos-cp/{image.name}:local": image.digest for image in built}
+    workloads = kubectl.json("get", "deployments,daemonsets", "-n", namespace)["items"]
+    pods = kubectl.json("get", "pods", "-n", namespace)["items"] if workloads else []
+    for workload in workloads:
+        selector = workload["spec"]["selector"]["matchLabels"].items()
+        mine = [p for p in pods if selector <= p["metadata"].get("labels", {}).items()]
+        containers = [c for p in mine for c in p.get("status", {}).get("containerStatuses", [])]
+        for container in containers:
+            wanted = digests.get(container["image"].removeprefix("docker.io/"), "")
+            if wanted and container["imageID"].startswith("sha256:") and container["imageID"] != wanted:
+                mark_build(kubectl, namespace, f"{workload['kind'].lower()}/{workload['metadata']['name']}", wanted)
+                break
 
 
 def mark_build(kubectl: Kubectl, namespace: str, workload: str, digest: str) -> None:
-    """A template annotation with the image's digest: a no-op for the same build, a rolling restart for another."""
+    """A template annotation with the image's digest: a rolling restart."""
     annotation = {"spec": {"template": {"metadata": {"annotations": {BUILD_ANNOTATION: digest}}}}}
     kubectl("patch", workload, "-n", namespace, "--type=merge", "-p", json.dumps(annotation))
 
@@ -191,93 +210,131 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def bring_in(cluster: LocalCluster | None, kubectl: Kubectl, built: Sequence[images.BuiltImage]) -> str:
-    """The images on the nodes: imported into our own cluster; on a foreign one, looked for."""
-    if cluster is not None:
-        return cluster.import_images([image.archive for image in built])
-    present = {
-        name.removeprefix("docker.io/")
-        for node in kubectl.json("get", "nodes")["items"]
-        for image in node["status"].get("images", [])
-        for name in image.get("names", [])
-    }
-    missing = [image for image in built if image.reference.removeprefix("docker.io/") not in present]
+# --- the cluster it happens on --------------------------------------------------------------------------------------
+
+
+def foreign(cluster: LocalCluster, environment: Mapping[str, str] = os.environ) -> str:
+    """The KUBECONFIG of a cluster that is not ours; empty if there is none, or if it leads to our own."""
+    given = environment.get("KUBECONFIG", "")
+    return "" if given == str(cluster.kubeconfig) else given
+
+
+def announce(kubeconfig: str) -> None:
+    print(f"KUBECONFIG is set: using the cluster of {kubeconfig} instead of building one. This will")
+    print(f"  install odigos-cp into its namespace {SYSTEM}, with CRDs and a webhook for labelled pods only,")
+    print(f"  deploy a demo into the namespaces {SHOP} and {STORE}, and instrument {SHOP}. Nothing else is touched,")
+    print("  and nothing at all if one of these namespaces is there already. `make down` takes exactly that away.")
+
+
+def kubectl_of(kubeconfig: str, say: Callable[[str], None]) -> Kubectl:
+    """With the kubectl of this machine; without one, with the one that is built here."""
+    binary = shutil.which("kubectl")
+    if binary is None:
+        own = images.cache_directory() / "bin" / "kubectl"
+        place(builds.kubernetes(say), own)
+        binary = str(own)
+    return Kubectl(Path(kubeconfig), binary)
+
+
+def look_for_images(kubectl: Kubectl, built: Sequence[images.BuiltImage]) -> str:
+    """Whether the nodes of a foreign cluster have the images; if not, what to do about it."""
+    unsure = False
+    missing: dict[str, images.BuiltImage] = {}
+    for node in kubectl.json("get", "nodes")["items"]:
+        if any(taint["effect"] != "PreferNoSchedule" for taint in node["spec"].get("taints", [])):
+            continue
+        listed = node["status"].get("images", [])
+        there = {name.removeprefix("docker.io/") for image in listed for name in image.get("names") or []}
+        absent = {i.name: i for i in built if i.reference.removeprefix("docker.io/") not in there}
+        if absent and len(listed) >= IMAGES_A_NODE_LISTS:
+            unsure = True  # it lists its largest only
+        else:
+            missing |= absent
     if missing:
-        files = "\n".join(f"  {image.reference}: {image.archive}" for image in missing)
+        files = "\n".join(f"  {image.reference}: {image.archive}" for image in missing.values())
         raise WalkError(
             "the nodes of this cluster do not have these images yet; load the archives (for example `kind load "
             f"image-archive`, `k3s ctr images import`, or your registry with the same names), then run again:\n{files}"
         )
-    return "all there"
+    return "the nodes list too few of their images to say; going on" if unsure else "all there"
 
 
-def walk(name: str, foreign: str, *, images_only: bool, hold: bool) -> None:
+# --- the whole walk -------------------------------------------------------------------------------------------------
+
+
+def walk(name: str, *, hold: bool) -> None:
     steps = Steps()
-    cluster: LocalCluster | None = None
-    if foreign:
-        print(f"KUBECONFIG is set: using the cluster of {foreign} instead of building one. This will")
-        print(f"  install odigos-cp into its namespace {SYSTEM}, with CRDs and a webhook for labelled pods only,")
-        print(
-            f"  deploy a demo into the namespaces {SHOP} and {STORE}, and instrument {SHOP}. Nothing else is touched."
-        )
-    with steps.step("build the images") as step:
+    cluster = LocalCluster(name)
+    elsewhere = foreign(cluster)
+    if elsewhere:
+        announce(elsewhere)
+    with steps.step("the system's packages") as step:
+        step.note(", ".join(packages.install()) or "all there")
+    with steps.step("the images") as step:
         built = images.ensure(images.all_images(), step.say)
         step.note(f"{len(built)} images")
-    if images_only:
-        return
-    if foreign:
-        kubectl = Kubectl(Path(foreign))
+    if elsewhere:
+        with steps.step(f"the cluster of {elsewhere}") as step:
+            kubectl = kubectl_of(elsewhere, step.say)
+            step.note(look_for_images(kubectl, built))
     else:
-        cluster = LocalCluster(name)
         cluster.up(steps)
         kubectl = Kubectl(cluster.kubeconfig, cluster.kubectl_path)
-    with steps.step("bring the images to the nodes") as step:
-        step.note(bring_in(cluster, kubectl, built))
+        with steps.step("bring the images to the nodes") as step:
+            step.note(cluster.import_images([image.archive for image in built]))
     with steps.step("install odigos-cp: kubectl apply -k manifests/overlays/local"):
+        claims.claim(kubectl, (SYSTEM, SHOP, STORE))
         install(kubectl, built)
     with steps.step("deploy the demo destination and write its Destination"):
         deploy_store(kubectl)
     with steps.step("deploy the demo shop: Java, Python and Node.js, and a load generator in Go"):
         deploy_shop(kubectl)
+        for namespace in (SHOP, STORE):
+            restart_old(kubectl, namespace, built)
     with steps.step("instrument the shop: one Source for its namespace"):
         instrument(kubectl)
     with steps.step("wait for a trace that crosses all three applications") as step:
         trace = wait_for_trace(kubectl, step.say)
         step.note(f"trace {trace['traceId']} with {trace['spans']} spans")
-    print("\nWhat happened:")
+    print(f"\nWhat happened, in {steps.seconds:.0f} s:")
     print_table(table(kubectl))
-    print(f"\n  kubeconfig: export KUBECONFIG={kubectl.kubeconfig}")
+    print(f"\n  export KUBECONFIG={kubectl.kubeconfig}")
+    print(f"  kubectl: {kubectl.binary}")
     if hold:
-        hold_ui(kubectl)
+        door.hold(kubectl, "odigos-ui", SYSTEM, lambda text: print(f"  {text}", flush=True))
 
 
-def hold_ui(kubectl: Kubectl) -> None:
-    """The UI by port-forward until Ctrl-C; kubectl ends its forward when the pod goes, so it is started again."""
-    print(f"  UI: {UI}  (Ctrl-C closes it; the cluster stays: `make down` removes it)", flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    while True:
-        forward = kubectl.popen("port-forward", "svc/odigos-ui", "3000:3000", "-n", SYSTEM)
-        try:
-            forward.wait()
-        finally:
-            forward.terminate()
-            forward.wait(timeout=10)
-        print("  the port-forward ended; starting it again", flush=True)
-        time.sleep(1)
+def down(name: str) -> None:
+    """Our own cluster, or, on a foreign one, what the walk made there."""
+    cluster = LocalCluster(name)
+    elsewhere = foreign(cluster)
+    steps = Steps()
+    if not elsewhere:
+        with steps.step(f"remove the cluster {name}") as step:
+            step.note(", ".join(cluster.down()) or "nothing was there")
+        return
+    print(f"KUBECONFIG is set: removing from the cluster of {elsewhere} what `make run` made there, and nothing else.")
+    with steps.step(f"remove odigos-cp and its demo from the cluster of {elsewhere}") as step:
+        kubectl = kubectl_of(elsewhere, step.say)
+        gone = claims.release(kubectl, SYSTEM, (SHOP, STORE), OVERLAY, step.say)
+        step.note(", ".join(gone) or "`make run` had made nothing there")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     parser.add_argument("--name", default="run", help="name of the local cluster")
-    parser.add_argument("--images-only", action="store_true", help="build the images and stop")
+    parser.add_argument("--down", action="store_true", help="remove what a walk made")
     parser.add_argument("--no-hold", action="store_true", help="do not hold the UI open at the end")
     given = parser.parse_args()
     try:
-        walk(given.name, os.environ.get("KUBECONFIG", ""), images_only=given.images_only, hold=not given.no_hold)
+        if given.down:
+            down(given.name)
+        else:
+            walk(given.name, hold=not given.no_hold)
     except KeyboardInterrupt:
         print()
-    except (WalkError, KubectlError, subprocess.SubprocessError) as error:
-        print(f"\nmake run stopped: {error}", file=sys.stderr)
+    except FAILURES as error:
+        print(f"\nmake {'down' if given.down else 'run'} stopped: {error}", file=sys.stderr)
         return 1
     return 0
 
