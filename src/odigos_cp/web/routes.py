@@ -229,19 +229,11 @@ class Api:
         """POST: a new Destination, with its secret fields in a Secret that nobody reads again; or what it would be."""
         self._need(DESTINATIONS)
         wanted = await _body(request, NewDestinationRequest)
-        wish = await anyio.to_thread.run_sync(destinations.wish, wanted, self._info.namespace)
         if request.query_params.get("dryRun") == "true":
-            if self._stores[DESTINATIONS].get(wish.key) is not None:
-                raise _taken(wish)
-            preview = DestinationPreviewView(
-                name=wish.key.name,
-                kubectl=wish.kubectl,
-                secret_fields=sorted((wish.secret or {}).get("stringData", {})),
-            )
-            return _json(_encode(preview), {"cache-control": "no-store"})
+            return _json(_encode(await self._preview(wanted)), {"cache-control": "no-store"})
+        wish = await self._wish(wanted)
         async with self._writing:
-            if self._stores[DESTINATIONS].get(wish.key) is not None:
-                raise _taken(wish)
+            self._refuse_taken(wish)
             with anyio.fail_after(WRITE_SECONDS):
                 if wish.secret is not None:
                     with contextlib.suppress(AlreadyExists):  # its name says its content: an earlier try made it
@@ -251,6 +243,29 @@ class Api:
             await self._changes.wait_until(lambda: store.has_seen(written.key, written.resource_version), SEEN_SECONDS)
         log.info("destination_added", destination=wish.key.name, type=wanted.type)
         return _accepted(wish.key.name, wish.kubectl)
+
+    async def _wish(self, wanted: NewDestinationRequest) -> destinations.Wish:
+        return await anyio.to_thread.run_sync(destinations.wish, wanted, self._info.namespace)
+
+    async def _preview(self, wanted: NewDestinationRequest) -> DestinationPreviewView:
+        """A form that is still being filled in asks: that something is wrong is an answer then, no error."""
+        try:
+            wish = await self._wish(wanted)
+            self._refuse_taken(wish)
+        except Problem as problem:
+            return DestinationPreviewView(name="", kubectl="", secret_fields=[], problem=problem.view)
+        secret = sorted(wish.secret["stringData"]) if wish.secret else []
+        return DestinationPreviewView(name=wish.key.name, kubectl=wish.kubectl, secret_fields=secret)
+
+    def _refuse_taken(self, wish: destinations.Wish) -> None:
+        if self._stores[DESTINATIONS].get(wish.key) is not None:
+            raise Problem(
+                409,
+                "exists",
+                f"There is already a destination {wish.key.name} of this name.",
+                field="display",
+                fix="Give this one another name, or delete the one that is there.",
+            )
 
     async def remove_destination(self, request: Request) -> Response:
         """DELETE: the Destination, and the Secret that was made for it."""
@@ -425,13 +440,3 @@ def _json(content: bytes, headers: dict[str, str], status: int = 200) -> Respons
 def _accepted(what: str, command: str) -> Response:
     view = AcceptedView(accepted=True, object=what, kubectl=command)
     return _json(_encode(view), {"cache-control": "no-store"}, 202)
-
-
-def _taken(wish: destinations.Wish) -> Problem:
-    return Problem(
-        409,
-        "exists",
-        f"There is already a destination {wish.key.name} of this name.",
-        field="display",
-        fix="Give this one another name, or delete the one that is there.",
-    )

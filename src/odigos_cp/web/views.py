@@ -230,14 +230,6 @@ class NewDestinationRequest(View):
     data: dict[str, str] = {}
 
 
-class DestinationPreviewView(View):
-    """POST /api/destinations?dryRun=true: what the same request would write, once it is valid."""
-
-    name: str
-    kubectl: str = Field(description="Without the secret values.")
-    secret_fields: list[str] = Field(description="That would go into a Secret.")
-
-
 class CollectorGroupView(View):
     name: str
     role: str
@@ -272,6 +264,15 @@ class ProblemView(View):
     detail: str
     field: str = ""
     fix: str = ""
+
+
+class DestinationPreviewView(View):
+    """POST /api/destinations?dryRun=true: what the same request would write, or what is wrong with it."""
+
+    name: str
+    kubectl: str = Field(description="Without the secret values.")
+    secret_fields: list[str] = Field(description="That would go into a Secret.")
+    problem: ProblemView | None = None
 
 
 class HelloEvent(View):

@@ -209,15 +209,6 @@ export interface NewDestinationRequest {
   data?: Record<string, string>
 }
 
-/** POST /api/destinations?dryRun=true: what the same request would write, once it is valid. */
-export interface DestinationPreviewView {
-  name: string
-  /** Without the secret values. */
-  kubectl: string
-  /** That would go into a Secret. */
-  secretFields: string[]
-}
-
 export interface CollectorGroupView {
   name: string
   role: string
@@ -249,6 +240,16 @@ export interface ProblemView {
   detail: string
   field: string
   fix: string
+}
+
+/** POST /api/destinations?dryRun=true: what the same request would write, or what is wrong with it. */
+export interface DestinationPreviewView {
+  name: string
+  /** Without the secret values. */
+  kubectl: string
+  /** That would go into a Secret. */
+  secretFields: string[]
+  problem: ProblemView | null
 }
 
 /** SSE `hello`: the first event; `reset` means re-read everything. */

@@ -1,0 +1,7 @@
+import { SourcePage } from '@/features/sources/detail'
+
+export const metadata = { title: 'Application' }
+
+export default function Page() {
+  return <SourcePage />
+}
