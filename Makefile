@@ -12,21 +12,24 @@ CACHE := $(or $(ODIGOS_CP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/odigos-c
 BIN := .venv/bin
 UV_VERSION := 0.13.9
 UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
-UI_SOURCES := $(shell git ls-files -co --exclude-standard ui 2>/dev/null)
+UI_SOURCES := $(shell find ui/src 2>/dev/null) $(filter-out ui/next-env.d.ts,$(wildcard ui/*.json ui/*.ts ui/*.mjs))
+UI_PACKAGES := ui/node_modules/.package-lock.json
 BUNDLE := src/odigos_cp/web/static/index.html
-FAST_TESTS := tests --ignore=tests/e2e --ignore=tests/browser --ignore=tests/cluster
+FAST_TESTS := tests --ignore=tests/e2e --ignore=tests/browser --ignore=tests/cluster --ignore=tests/local/test_whole_cluster.py
 
 export ODIGOS_CP_CACHE := $(CACHE)
 
 ##@ Run it
 
 .PHONY: run
-run: venv ui ## Build everything, start a real cluster, install odigos-cp, instrument the demo shop, show a trace, hold the UI open
-	$(BIN)/python -m cluster.walk
+run: venv ## Build everything, start a real cluster, install odigos-cp, instrument the demo shop, show a trace, hold the UI open
+	@$(BIN)/python -m cluster.walk --announce
+	@$(MAKE) --no-print-directory built
+	@$(BIN)/python -m cluster.walk
 
 .PHONY: down
-down: venv ## Stop the cluster of `make run` and remove everything it made (the build cache stays: `make clean`)
-	$(BIN)/python -m cluster down --name run
+down: venv ## Remove everything `make run` made: its cluster, or, with KUBECONFIG set, what it made on that one (the build cache stays: `make clean`)
+	@$(BIN)/python -m cluster.walk --down
 
 .PHONY: clean
 clean: ## Remove the build cache, the virtual environment and built files (run `make down` first)
@@ -35,7 +38,7 @@ clean: ## Remove the build cache, the virtual environment and built files (run `
 ##@ Test it
 
 .PHONY: test
-test: check test-fast test-browser test-cluster ## Every test: checks, fast ones, the browser, and the walk on a real two-node cluster
+test: built check test-fast test-browser test-cluster ## Every test: checks, fast ones, the browser, and the walk on a real two-node cluster
 
 .PHONY: test-fast
 test-fast: venv ## The tests that need no cluster and no browser
@@ -47,7 +50,7 @@ test-browser: venv ui chromium ## The UI in a real headless Chromium
 
 .PHONY: test-cluster
 test-cluster: venv ui chromium ## The tests on a real cluster; KEEP=1 leaves it running for the next time
-	$(BIN)/pytest tests/cluster tests/e2e -q $(if $(KEEP),--keep-cluster)
+	$(BIN)/pytest tests/local/test_whole_cluster.py tests/cluster tests/e2e -q $(if $(KEEP),--keep-cluster)
 
 ##@ Change it
 
@@ -83,10 +86,11 @@ hooks: venv ## Install the git hooks that run `make check` before a commit
 venv: .venv/.current ## The Python environment, exactly as locked
 
 .venv/.current: requirements-dev.lock pyproject.toml | $(UV)
-	$(UV) venv --quiet --allow-existing --no-python-downloads --python 3.11 .venv
-	$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements-dev.lock
-	$(UV) pip install --quiet --no-deps --python $(BIN)/python --editable .
-	touch $@
+	@echo '  … the Python environment'
+	@$(UV) venv --quiet --allow-existing --no-python-downloads --python 3.11 .venv
+	@$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements-dev.lock
+	@$(UV) pip install --quiet --no-deps --python $(BIN)/python --editable .
+	@touch $@
 
 # A Debian without python3-venv cannot make environments; that package is then installed.
 $(UV):
@@ -94,19 +98,31 @@ $(UV):
 	$(CACHE)/uv-$(UV_VERSION)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .PHONY: ui
-ui: $(BUNDLE) ## The web UI's static files
+ui: venv $(BUNDLE) ## The web UI's static files
 
-$(BUNDLE): $(UI_SOURCES)
-	cd ui && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
-	rm -rf src/odigos_cp/web/static && cp -r ui/out src/odigos_cp/web/static
+# Folders are sources too, so that a file that is gone is noticed.
+$(BUNDLE): $(UI_SOURCES) $(UI_PACKAGES)
+	@$(BIN)/python -m cluster.steps "the web UI" sh -euc 'cd ui; npm run --silent build'
+	@rm -rf src/odigos_cp/web/static && cp -r ui/out src/odigos_cp/web/static
+
+$(UI_PACKAGES): ui/package.json ui/package-lock.json ui/.npmrc
+	@$(BIN)/python -m cluster.steps "the web UI's packages" sh -euc 'cd ui; npm ci --loglevel=error'
 
 .PHONY: chromium
 chromium: ## Debian's Chromium, for the browser tests
 	command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
 
+.PHONY: built
+built: venv ## Everything that is built before anything runs; the Go programs and the images at the same time
+	@$(MAKE) --no-print-directory -j2 programs images
+
+.PHONY: programs
+programs: venv ## Build the Go programs into the cache: Kubernetes, CoreDNS, the collector (only that, with KUBECONFIG set)
+	@$(BIN)/python -m cluster.builds $(if $(KUBECONFIG),collector)
+
 .PHONY: images
 images: venv ui ## Build the container images into the cache
-	$(BIN)/python -m cluster.walk --images-only
+	@$(BIN)/python -m cluster.images
 
 .PHONY: help
 help: ## This text

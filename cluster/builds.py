@@ -6,10 +6,12 @@ is written beside and renamed. Cold, Kubernetes takes about five minutes on two 
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from pathlib import Path
 
 from cluster.commands import ClusterError, run
 from cluster.images import cache_directory
+from cluster.steps import Steps
 
 GO = Path(__file__).resolve().parent / "go"
 KUBERNETES_VERSION = "v1.36.2"
@@ -128,3 +131,27 @@ def _alone(lock: Path, name: str, say: Say) -> Iterator[None]:
             say(f"{name}: waiting for another build of it to end")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def main() -> int:
+    """`python -m cluster.builds [NAME...]`: build these programs, or all of them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cluster.builds", description="Build the Go programs of the cluster."
+    )
+    parser.add_argument("names", nargs="*", help=f"only these of: {', '.join(PROGRAMS)}")
+    names = parser.parse_args().names or list(PROGRAMS)
+    if unknown := set(names) - PROGRAMS.keys():
+        parser.error(f"no such program: {', '.join(sorted(unknown))}")
+    steps = Steps()
+    try:
+        for name in names:
+            with steps.step(f"the program {name}") as step:
+                build(PROGRAMS[name], step.say)
+    except ClusterError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -23,8 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import archive, base_images
+from cluster import archive, base_images, packages
 from cluster.buildah import UNFINISHED, Buildah, BuildError, Say
+from cluster.commands import ClusterError
+from cluster.steps import Steps
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT_ARCHIVES = 2  # of one image: the newest, and the one to go back to
@@ -58,7 +60,10 @@ SHOP = ("frontend-nodejs", "cart-python", "pricing-java", "load-go")
 
 
 def all_images(collector: Path | None = None) -> list[ImageSpec]:
-    """Every image. `collector` is the collector's static binary; by default the one that cluster/builds.py makes."""
+    """Every image. `collector` is the collector's static binary; by default the one that cluster/builds.py makes.
+
+    Its image is the last: a first build of the binary takes minutes, which the others use.
+    """
     return [
         ImageSpec(
             "control-plane",
@@ -70,12 +75,6 @@ def all_images(collector: Path | None = None) -> list[ImageSpec]:
             "manifests/images/detector.Dockerfile",
             ("src/odigos_cp/__init__.py", "src/odigos_cp/detector", "manifests/images/detector-root.py"),
         ),
-        ImageSpec(
-            "collector",
-            "manifests/images/collector.Dockerfile",
-            (),
-            (("build/otelcol", (lambda: collector) if collector else _collector),),
-        ),
         *(
             ImageSpec(f"agent-{name}", f"manifests/images/agent-{name}.Dockerfile", (f"agents/{name}", WITH_CA))
             for name in AGENTS
@@ -85,6 +84,12 @@ def all_images(collector: Path | None = None) -> list[ImageSpec]:
             for part in SHOP
         ),
         ImageSpec("demo-store", "demo/store/Dockerfile", ("demo/store", WITH_CA)),
+        ImageSpec(
+            "collector",
+            "manifests/images/collector.Dockerfile",
+            (),
+            (("build/otelcol", (lambda: collector) if collector else _collector),),
+        ),
     ]
 
 
@@ -249,12 +254,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only these (default: all)")
     parser.add_argument("--collector", type=Path, help="the collector's static binary (default: the one made here)")
     given = parser.parse_args()
-    started = time.monotonic()
+    steps = Steps()
     try:
+        packages.ensure(steps)
         specs = [s for s in all_images(given.collector) if not given.names or s.name in given.names]
-        for image in ensure(specs, lambda text: print(f"{time.monotonic() - started:6.1f} s  {text}", flush=True)):
-            print(f"{image.reference}  {image.digest[:19]}  {image.archive}")
-    except BuildError as error:
+        with steps.step("the images") as step:
+            built = ensure(specs, step.say)
+            step.note(f"{len(built)} images")
+    except (BuildError, ClusterError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -69,8 +69,7 @@ class LocalCluster:
 
     def up(self, steps: Steps) -> None:
         """Two Ready nodes with DNS, whatever was there before."""
-        with steps.step("the system's packages") as step:
-            step.note(", ".join(packages.install()) or "all there")
+        packages.ensure(steps)
         with steps.step("Kubernetes, CoreDNS: the programs") as step:
             programs = Programs(builds.kubernetes(step.say), builds.coredns(step.say), builds.pause(step.say))
         with steps.step(f"the cluster {self.spec.name}") as step, _alone(self.spec, step):
@@ -187,7 +186,7 @@ class LocalCluster:
         return node_images.bring(holder, images)
 
     def _wait_nodes(self, kubectl: Kubectl, since: str) -> None:
-        """Ready is what a node said last, perhaps before its kubelet was killed: its lease must be newer than `since`."""
+        """Ready is what a node said last, perhaps before its kubelet was killed: its lease must be newer."""
 
         def look() -> bool | None:
             ready = kubectl("get", "nodes", "-o", f"jsonpath={READY}", check=False).split()

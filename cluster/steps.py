@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -74,3 +75,16 @@ class Steps:
     def _beat(step: Step, done: threading.Event) -> None:
         while not done.wait(1.0):
             step._alive()
+
+
+def main(title: str, *command: str) -> int:
+    """`python -m cluster.steps TITLE COMMAND...`: a command as a step."""
+    with Steps().step(title):
+        return subprocess.run(command, stdin=subprocess.DEVNULL, check=True).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)

@@ -133,7 +133,21 @@ def wait_rolled_out(kubectl: Kubectl, namespace: str, workload: str, seconds: fl
     except KubectlError as error:
         pods = kubectl("get", "pods", "-n", namespace, "-o", "wide", check=False)
         events = kubectl("get", "events", "-n", namespace, "--sort-by=.lastTimestamp", check=False)
-        raise WalkError(f"{workload} in {namespace} is not ready: {error}\n{pods}\n" + events[-3000:]) from error
+        last = last_words(kubectl, namespace)
+        raise WalkError(f"{workload} in {namespace} is not ready: {error}\n{pods}\n{events[-3000:]}\n{last}") from error
+
+
+def last_words(kubectl: Kubectl, namespace: str) -> str:
+    """The ends of the logs of the containers that are not ready."""
+    said = []
+    for pod in kubectl.json("get", "pods", "-n", namespace)["items"]:
+        for container in pod["status"].get("containerStatuses", []):
+            if not container["ready"]:
+                name = pod["metadata"]["name"]
+                words = ["logs", name, "-c", container["name"], "-n", namespace, "--tail=15"]
+                before = kubectl(*words, "--previous", check=False) if container["restartCount"] else ""
+                said.append(f"{name}, {container['name']}:\n{before or kubectl(*words, check=False)}")
+    return "\n".join(said)
 
 
 def instrument(kubectl: Kubectl) -> None:
@@ -219,7 +233,11 @@ def foreign(cluster: LocalCluster, environment: Mapping[str, str] = os.environ) 
     return "" if given == str(cluster.kubeconfig) else given
 
 
-def announce(kubeconfig: str) -> None:
+def announce(name: str) -> None:
+    """What a walk on a foreign cluster would do; of our own there is nothing to say."""
+    kubeconfig = foreign(LocalCluster(name))
+    if not kubeconfig:
+        return
     print(f"KUBECONFIG is set: using the cluster of {kubeconfig} instead of building one. This will")
     print(f"  install odigos-cp into its namespace {SYSTEM}, with CRDs and a webhook for labelled pods only,")
     print(f"  deploy a demo into the namespaces {SHOP} and {STORE}, and instrument {SHOP}. Nothing else is touched,")
@@ -266,10 +284,7 @@ def walk(name: str, *, hold: bool) -> None:
     steps = Steps()
     cluster = LocalCluster(name)
     elsewhere = foreign(cluster)
-    if elsewhere:
-        announce(elsewhere)
-    with steps.step("the system's packages") as step:
-        step.note(", ".join(packages.install()) or "all there")
+    packages.ensure(steps)
     with steps.step("the images") as step:
         built = images.ensure(images.all_images(), step.say)
         step.note(f"{len(built)} images")
@@ -277,13 +292,13 @@ def walk(name: str, *, hold: bool) -> None:
         with steps.step(f"the cluster of {elsewhere}") as step:
             kubectl = kubectl_of(elsewhere, step.say)
             step.note(look_for_images(kubectl, built))
+            claims.claim(kubectl, (SYSTEM, SHOP, STORE))
     else:
         cluster.up(steps)
         kubectl = Kubectl(cluster.kubeconfig, cluster.kubectl_path)
         with steps.step("bring the images to the nodes") as step:
             step.note(cluster.import_images([image.archive for image in built]))
     with steps.step("install odigos-cp: kubectl apply -k manifests/overlays/local"):
-        claims.claim(kubectl, (SYSTEM, SHOP, STORE))
         install(kubectl, built)
     with steps.step("deploy the demo destination and write its Destination"):
         deploy_store(kubectl)
@@ -324,11 +339,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     parser.add_argument("--name", default="run", help="name of the local cluster")
     parser.add_argument("--down", action="store_true", help="remove what a walk made")
+    parser.add_argument("--announce", action="store_true", help="only say what a walk would do on a foreign cluster")
     parser.add_argument("--no-hold", action="store_true", help="do not hold the UI open at the end")
     given = parser.parse_args()
     try:
         if given.down:
             down(given.name)
+        elif given.announce:
+            announce(given.name)
         else:
             walk(given.name, hold=not given.no_hold)
     except KeyboardInterrupt:
