@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -11,7 +13,7 @@ FIELD = {"name": "ENDPOINT", "sets": "endpoint", "label": "Endpoint", "required"
 TYPE = {"type": "acme", "display": "Acme", "category": "managed", "exporter": "otlp_grpc", "signals": ["TRACES"]}
 
 
-def load(*fields: dict[str, object], file: str = "acme.yaml", **deviations: object) -> catalogue.DestinationType:
+def load(*fields: dict[str, object], file: str = "acme.yaml", **deviations: Any) -> catalogue.DestinationType:
     text = yaml.safe_dump(TYPE | {"fields": list(fields)} | deviations)
     return catalogue.load({file: text})["acme"]
 
@@ -53,7 +55,7 @@ def test_a_type_is_a_file_and_no_code() -> None:
     ],
 )
 def test_a_broken_file_is_an_error_that_names_it(
-    fields: list[dict[str, object]], deviations: dict[str, object], says: str
+    fields: list[dict[str, object]], deviations: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ValueError, match=r"acme\.yaml") as error:
         load(*fields, **deviations)

@@ -264,7 +264,7 @@ def test_whatever_users_write_is_an_exporter_or_a_named_fault(
     type_: str, data: dict[str, str], endpoint: str, secret: str | None
 ) -> None:
     given_ = {"OTLP_GRPC_ENDPOINT": endpoint, "OTLP_HTTP_ENDPOINT": endpoint} | data
-    spec = {"secretRef": {"name": secret}} if secret is not None else {}
+    spec: dict[str, Any] = {"secretRef": {"name": secret}} if secret is not None else {}
     built = exporters.build(builders.destination(type_=type_, data=given_, **spec))
     if isinstance(built, Fault):
         assert 0 < len(built.message) < 700

@@ -1,7 +1,8 @@
 """Does each destination accept what it is sent? Judged from the gateway's own metrics.
 
 A destination delivers when its back end has accepted something; it does not when something waits in its queue, or was
-refused, and nothing of that signal was accepted for a while. Signals are judged one by one: a back end that takes
+refused, and nothing of that signal was accepted for a while; nor when its queue stays full, since then more is sent
+than it accepts. Signals are judged one by one: a back end that takes
 traces and refuses metrics is a fault that the sum would hide. Counters are read a pod at a time, since a pod that
 restarts counts from zero. `History` is what the rounds before have shown; a restart of the control plane builds it
 anew, and until then conditions stay as they are.
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 
 from odigos_cp.api.application import SIGNALS, Signal
@@ -43,9 +44,11 @@ class Counts:
     sent: int = 0
     failed: int = 0
     queued: int = 0
+    overflowed: int = 0
+    """What the queue did not take, because it was full."""
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.sent + other.sent, self.failed + other.failed, self.queued + other.queued)
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 Reading = Mapping[tuple[str, Signal], Counts]
@@ -53,6 +56,7 @@ Reading = Mapping[tuple[str, Signal], Counts]
 
 _SAMPLE = re.compile(r"^otelcol_exporter_(sent|send_failed|enqueue_failed|queue)_([a-z_]+?)(?:_total)?\{(.*)\} (\S+)")
 _LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
+_COUNTED = {"sent": "sent", "send_failed": "failed", "enqueue_failed": "overflowed", "queue": "queued"}
 _ITEMS: Mapping[str, Signal] = {"spans": "TRACES", "metric_points": "METRICS", "log_records": "LOGS"}
 _DATA_TYPES: Mapping[str, Signal] = {"traces": "TRACES", "metrics": "METRICS", "logs": "LOGS"}
 
@@ -70,9 +74,8 @@ def read(text: str) -> Reading:
         number = _number(value)
         if signal is None or number is None or "exporter" not in labels:
             continue
-        counts = {"sent": Counts(sent=number), "queue": Counts(queued=number)}.get(what, Counts(failed=number))
         key = (labels["exporter"], signal)
-        found[key] = found.get(key, Counts()) + counts
+        found[key] = found.get(key, Counts()) + Counts(**{_COUNTED[what]: number})
     return found
 
 
@@ -112,8 +115,11 @@ class Series:
     refused: bool = False
     """Something was refused for good, and nothing was accepted since."""
 
+    overflowing: bool = False
+    """The queue did not take something between two rounds."""
+
     trouble_since: datetime | None = None
-    """Since when something waits or was refused, without anything being accepted."""
+    """Since when something waits or was refused without anything being accepted, or the queue is full."""
 
     def stuck(self, now: datetime) -> bool:
         return self.trouble_since is not None and now - self.trouble_since >= STUCK_AFTER
@@ -139,22 +145,30 @@ def advance(before: History, readings: Mapping[str, Reading], now: datetime) -> 
 
 def _advanced(before: History, key: tuple[str, Signal], readings: Mapping[str, Reading], now: datetime) -> Series:
     known = before.series.get(key)
-    counts, accepted, refused = Counts(), 0, 0
+    counts, new = Counts(), Counts()
     for pod, reading in readings.items():
         current = reading.get(key, Counts())
         earlier = before.pods.get(pod, {}).get(key, Counts())
         counts += current
-        # A counter that fell belongs to a collector that has started again.
-        accepted += current.sent - (earlier.sent if earlier.sent <= current.sent else 0)
-        refused += current.failed - (earlier.failed if earlier.failed <= current.failed else 0)
+        new += Counts(
+            sent=_grown(earlier.sent, current.sent),
+            failed=_grown(earlier.failed, current.failed),
+            overflowed=_grown(earlier.overflowed, current.overflowed),
+        )
     if known is None:
         # At the first look nobody knows when it was accepted, nor what came last.
-        accepted, refused, known = 0, 0 if counts.sent else refused, Series()
-    if accepted:
+        new, known = Counts(failed=0 if counts.sent else new.failed), Series()
+    overflowing = new.overflowed > 0
+    if new.sent and not overflowing:
         return Series(counts, accepted=True)
-    lost = known.refused or refused > 0
-    since = (known.trouble_since or now) if counts.queued or lost else None
-    return Series(counts, known.accepted and since is None, lost, since)
+    refused = not new.sent and (known.refused or new.failed > 0)
+    since = (known.trouble_since or now) if counts.queued or refused or overflowing else None
+    return Series(counts, bool(new.sent) or (known.accepted and since is None), refused, overflowing, since)
+
+
+def _grown(before: int, now: int) -> int:
+    """A counter that fell belongs to a collector that has started again."""
+    return now - before if before <= now else now
 
 
 # What follows
@@ -248,6 +262,11 @@ def _complaint(endpoint: str, late: Mapping[Signal, Series]) -> str:
     since = min(s.trouble_since for s in late.values() if s.trouble_since)
     queued = sum(s.counts.queued for s in late.values())
     failed = sum(s.counts.failed for s in late.values())
+    if any(s.overflowing for s in late.values()):
+        return (
+            f"The gateway's queue of {signals} is full ({_size(queued)}) since {since:%H:%M:%S} UTC: the back end "
+            f"{endpoint} accepts less than is sent to it, and the newest data is not kept"
+        )
     held = f"The gateway holds {_size(queued)} of {signals}" if queued else f"{failed} items of {signals} were refused"
     return f"{held}; the back end {endpoint} has accepted none since {since:%H:%M:%S} UTC"
 
