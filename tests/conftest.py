@@ -6,6 +6,7 @@ says that the next session shall find it warm; what the tests made in it, they t
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from cluster.kubectl import Kubectl
 # A busy machine is no fault of the example; the test as a whole has its time limit.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# Else the first asynchronous test makes Python 3.11 create a loop for the main thread that nobody ever closes.
+asyncio.set_event_loop(None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
