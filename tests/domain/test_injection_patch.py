@@ -394,6 +394,14 @@ def test_it_has_the_resources_of_the_container_it_serves_so_the_pods_class_stays
     assert starter(pod(resources=resources)).get("resources", {}) == (resources or {})
 
 
+def test_it_serves_several_containers_with_the_resources_of_the_first() -> None:
+    containers = [{"name": n, "resources": {"limits": {"cpu": n[-1]}}} for n in ("app-2", "app")]
+    decided = plan("java", "java")
+    containers[1]["resources"] = {"limits": {"cpu": "7"}}
+    after = injected(pod(spec={"containers": containers}), decided)
+    assert after["spec"]["initContainers"][0]["resources"] == {"limits": {"cpu": "2"}}
+
+
 def test_it_asks_for_no_devices() -> None:
     assert "resources" not in starter(pod(resources={"limits": {"nvidia.com/gpu": "1"}, "claims": [{"name": "x"}]}))
 
@@ -403,7 +411,7 @@ def test_where_storage_is_limited_there_is_room_for_the_files() -> None:
         {"name": "app", "resources": {"limits": {"ephemeral-storage": "50M"}}},
         {"name": "app-2", "resources": {"limits": {"ephemeral-storage": "1Gi", "cpu": "1"}}},
     ]
-    files = (96 + 256) * 2**20
+    files = (96 + 96) * 2**20
     assert starter(pod(spec={"containers": containers}), "java", "nodejs")["resources"] == {
         "limits": {"ephemeral-storage": str(50_000_000 + 2**30 + files)},
         "requests": {"ephemeral-storage": str(files)},

@@ -2,7 +2,7 @@
 
 The edits of a plan are carried out on the variables of a live Pod as Kubernetes will read them: from top to bottom,
 `$(X)` standing for the value of an earlier X, and `$$` for a `$`. So the fields that our values refer to come first,
-the user's variables keep their places, and ours follow, OTEL_RESOURCE_ATTRIBUTES last of all.
+the user's variables keep their places, and ours follow.
 
 - `keep`: an own value stays. A setting that means something only beside another (GOES_WITH) comes only with ours.
 - `append`, `prepend`: a value that the Pod has is extended in its place. One that comes from elsewhere (`valueFrom`) is
@@ -46,10 +46,10 @@ def merged(present: Sequence[Variable], edits: Sequence[EnvEdit]) -> list[Variab
             raise Refused(f"it has a variable {variable['name']} of its own, whose name odigos-cp needs")
     variables = [*fields.values(), *(v for v in present if v["name"] not in fields)]
     own = {variable["name"] for variable in present}
-    for edit in sorted((e for e in edits if not e.field_path), key=lambda e: e.name == RESOURCE_ATTRIBUTES):
+    for edit in edits:
         if edit.merge != "keep":
             _extend(variables, edit)
-        elif edit.name not in own and GOES_WITH.get(edit.name) not in own:
+        elif edit.name not in fields and edit.name not in own and GOES_WITH.get(edit.name) not in own:
             variables.append({"name": edit.name, "value": edit.value})
     return variables
 

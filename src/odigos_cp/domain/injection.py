@@ -19,7 +19,6 @@ import json
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from odigos_cp.api.application import (
     APPLICATIONS,
@@ -107,7 +106,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if waiting or not verdicts:
         first = waiting[0] if waiting else Refusal(AgentReason.WAITING_FOR_DETECTION, "nothing is known of it yet")
         return _stay(application, before, first.reason, _listed(waiting) or first.message, now)
-    decided = Injection(hash=_hash(observed, verdicts), containers=tuple(verdicts))
+    decided = Injection(hash=_hash(verdicts), containers=tuple(verdicts))
     return _say(application, decided, *_summary(observed, verdicts), now)
 
 
@@ -162,13 +161,13 @@ def _say(
     return Plan(writes, because=f"{reason}: plan {decided.hash if decided else ''}".rstrip())
 
 
-def _hash(observed: Observed, verdicts: Iterable[ContainerInjection]) -> str:
-    """A label's value; empty when nothing is injected. No two workloads have the same."""
-    injected = [[v.name, v.agent, v.image, [edit.wire() for edit in v.env]] for v in verdicts if v.method == "agent"]
+def _hash(verdicts: Iterable[ContainerInjection]) -> str:
+    """A label's value; empty when nothing is injected. Who sends is part of it, so no two workloads have the same."""
+    chosen = sorted((v for v in verdicts if v.method == "agent"), key=lambda v: v.name)
+    injected = [[v.name, v.agent, v.image, [edit.wire() for edit in v.env]] for v in chosen]
     if not injected:
         return ""
-    content: list[Any] = [FORMAT, observed.application.spec.workload.wire(), injected]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
+    return hashlib.sha256(json.dumps([FORMAT, injected], sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
 
 
 # --- one container --------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def _operations(pod: Json, plan: Injection) -> list[Operation]:
         operations += _container(index, container, injection)
     agents = {injection.language: (injection, container) for _, container, injection in reversed(targets)}
     operations += _files(spec, [agents[language] for language in sorted(agents)])
-    if operations or annotations.get(INJECTED_ANNOTATION) != plan.hash:
+    if annotations.get(INJECTED_ANNOTATION) != plan.hash:
         operations.append(_annotate(metadata, annotations, plan.hash))
     return operations
 

@@ -16,6 +16,6 @@ RECIPE = Recipe(
     entry=Entry("NODE_OPTIONS", f"--require {HOME}/nodejs/shim.cjs", "append", " "),
     needs="Node.js 18.19, 20.6 or newer",
     supported=(((18, 19), (19,)), ((20, 6), None)),
-    files_limit="256Mi",
+    files_limit="96Mi",
     secure_execution=False,
 )

@@ -43,7 +43,7 @@ class Recipe:
     """Ranges: the least, and the end that is no longer part of it; None is no end."""
 
     files_limit: str
-    """Bound of the volume: three times what the agent's files take."""
+    """Bound of the volume, more than three times what the agent's files take: a pod beyond it is evicted."""
 
     env: tuple[tuple[str, str], ...] = ()
     """What this agent needs beside what all have."""
