@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from odigos_cp.api.application import (
     APPLICATIONS,
@@ -19,11 +21,12 @@ from odigos_cp.api.application import (
 )
 from odigos_cp.api.builtin import Workload
 from odigos_cp.api.meta import find_condition
-from odigos_cp.domain import injection, recipes
+from odigos_cp.domain import environment, injection, recipes
 from odigos_cp.domain.injection import Observed
 from odigos_cp.domain.plan import Apply
 from tests.builders import application, condition, configuration, group, meta, rule
 from tests.domain.kubelet import Node, applied
+from tests.domain.test_injection_patch import EXTENDED, VALUES, var
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 IMAGES = {language: f"odigos-cp/agent-{language}:1" for language in recipes.ALL}
@@ -436,6 +439,36 @@ def test_a_new_image_is_judged_anew() -> None:
 def test_the_environment_of_an_image_that_was_known_once_stays_known() -> None:
     running = after(observed(runtime()))
     assert injection.plan(with_status(running, runtimes=[runtime(envKnown=False)]), NOW).writes == ()
+
+
+IMAGES_OWN = st.dictionaries(
+    st.sampled_from((*EXTENDED.values(), "OTEL_RESOURCE_ATTRIBUTES", "OTEL_PROPAGATORS", "OTEL_A")),
+    VALUES | st.sampled_from(["tracecontext,baggage", "k8s.pod.name=x,a=b"]),
+    max_size=3,
+)
+TEMPLATES_OWN = st.lists(
+    st.builds(var, st.sampled_from((*EXTENDED.values(), "OTEL_RESOURCE_ATTRIBUTES", "OTEL_PROPAGATORS", "A")), VALUES),
+    max_size=3,
+    unique_by=lambda variable: str(variable["name"]),
+)
+TOLD = st.dictionaries(st.sampled_from(["OTEL_A", "OTEL_B"]), VALUES, max_size=2)
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(sorted(recipes.ALL)), IMAGES_OWN, TEMPLATES_OWN, TOLD)
+def test_a_new_image_that_sets_the_same_is_no_restart_though_it_is_seen_in_an_injected_pod(
+    language: str, image: dict[str, str], env: list[dict[str, Any]], told: dict[str, str]
+) -> None:
+    node, workload = Node(image=image), template("app", app=[v["name"] for v in env])
+    first = observed(
+        runtime(language, env=node.environment(env)), workload=workload, rules=(rule("r", env=told),) if told else ()
+    )
+    pod = {"metadata": {}, "spec": {"containers": [{"name": "app", "env": env}]}}
+    (app,) = decided(first).containers
+    operations = injection.patch(pod, decided(first)).operations
+    seen = node.environment(applied(pod, operations)["spec"]["containers"][0]["env"])
+    newer = runtime(language, env=environment.own_values(seen, app.env), imageID="sha256:2")
+    assert hash_of(with_status(after(first), runtimes=[newer])) == hash_of(first)
 
 
 # --- the protocol ---------------------------------------------------------------------------------------------------

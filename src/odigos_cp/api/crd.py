@@ -53,7 +53,12 @@ TABLE: tuple[tuple[Kind[Any], type[CustomResource], tuple[str, ...], tuple[Colum
         RULES,
         InstrumentationRule,
         ("irule",),
-        (("Rule", ".spec.ruleName", "Its name."), ("Disabled", ".spec.disabled", "Whether it is switched off.")),
+        (
+            ("Rule", ".spec.ruleName", "Its name."),
+            ("Disabled", ".spec.disabled", "Whether it is switched off."),
+            ("Applied", _condition("Applied"), "Whether it changes anything."),
+            ("Reason", _condition("Applied", "reason"), "Why it does (not)."),
+        ),
     ),
     (
         ACTIONS,

@@ -31,7 +31,7 @@ from odigos_cp.domain.plan import NOTHING, Apply, Delete, Plan, apply_status
 
 MANAGER = "odigos-autoscaler-groups"
 NAMES = (GATEWAY_GROUP, NODE_GROUP)
-NODE_ENDPOINT = "$(NODE_IP):4318"
+NODE_ENDPOINT = "$(ODIGOS_NODE_IP):4318"
 """As an application's environment has it: every node has its own."""
 
 
