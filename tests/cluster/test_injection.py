@@ -19,7 +19,7 @@ import yaml
 from odigos_cp.api.application import APPLICATIONS, Injection
 from odigos_cp.api.builtin import DEPLOYMENTS, NAMESPACES, PODS, WEBHOOKS, WORKLOADS
 from odigos_cp.api.collectors import GROUPS
-from odigos_cp.api.configuration import CONFIGURATIONS
+from odigos_cp.api.configuration import CONFIGURATION_NAME, CONFIGURATIONS
 from odigos_cp.api.meta import Key, Kind, find_condition
 from odigos_cp.api.rules import RULES
 from odigos_cp.api.source import SOURCES
@@ -247,9 +247,10 @@ class Shop:
     namespace: str
     stores: Stores
 
-    async def make(self) -> None:
+    async def make(self, *containers: str) -> None:
         meta = {"name": "cart", "namespace": self.namespace}
-        pods = {"metadata": {"labels": {"app": "cart"}}, "spec": {"containers": [{"name": "app", "image": "x:1"}]}}
+        listed = [{"name": name, "image": "x:1"} for name in containers or ("app",)]
+        pods = {"metadata": {"labels": {"app": "cart"}}, "spec": {"containers": listed}}
         spec: dict[str, Any] = {"replicas": 0, "selector": {"matchLabels": {"app": "cart"}}, "template": pods}
         await self.client.apply(DEPLOYMENTS, {"metadata": meta, "spec": spec}, manager="test")
         wish = {"workload": {"kind": "Deployment"} | meta, "enabled": True}
@@ -302,6 +303,27 @@ async def test_a_rule_and_the_signals_of_the_collectors_reach_the_plan(client: C
         await until(lambda: f"It applies to {namespace}/cart." in shop.said(RULES, "half", "Applied"))
         await client.delete(RULES, Key(namespace, "half"))
         await until(lambda: not shop.variable("OTEL_TRACES_SAMPLER_ARG"))
+
+
+@pytest.mark.usefixtures("custom_resources")
+async def test_the_configuration_and_the_template_are_followed(client: Client, namespace: str) -> None:
+    async with running(client, namespace) as stores:
+        shop = Shop(client, namespace, stores)
+        await shop.make()
+        await shop.status(APPLICATIONS, "deployment-cart", runtimes=[runtime()], collector={"group": "odigos-gateway"})
+        await shop.status(GROUPS, "odigos-gateway", ready=True, receiverSignals=["TRACES"], configHash="a")
+        await shop.wait_said("Enabled")
+        before = shop.decided
+        await shop.make("app", "second")
+        await until(
+            lambda: "second: what it is written in" in shop.said(APPLICATIONS, "deployment-cart", "AgentEnabled")
+        )
+        assert shop.decided == before
+        await shop.make("app")
+        await until(lambda: "second" not in shop.said(APPLICATIONS, "deployment-cart", "AgentEnabled"))
+        await shop.spec(CONFIGURATIONS, CONFIGURATION_NAME, ignoredContainers=["app"])
+        await shop.wait_said("IgnoredContainer")
+        assert shop.decided.hash == ""
 
 
 # --- the webhook's trust --------------------------------------------------------------------------------------------
