@@ -70,7 +70,7 @@ TABLE: tuple[tuple[Kind[Any], type[CustomResource], tuple[str, ...], tuple[Colum
         CONFIGURATIONS,
         OdigosConfiguration,
         (),
-        (("Mode", ".spec.instrumentationMode", "OPT_IN or OPT_OUT."),),
+        (("Mode", ".status.effective.instrumentationMode", "OPT_IN or OPT_OUT, and where that comes from."),),
     ),
     (
         APPLICATIONS,
