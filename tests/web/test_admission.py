@@ -111,6 +111,37 @@ async def test_a_pod_without_a_plan_starts_and_its_owner_is_warned(
     assert "starts without telemetry" in said["warnings"][0]
 
 
+OWNED = {
+    "generateName": "cart-6d4-",
+    "labels": {"pod-template-hash": "6d4", INSTRUMENTED_LABEL: "earlier"},
+    "ownerReferences": [{"kind": "ReplicaSet", "name": "cart-6d4", "uid": "u", "controller": True}],
+}
+
+
+async def test_a_pod_added_while_a_newer_plan_waits_gets_the_newer_plan(
+    webhook: httpx.AsyncClient, cluster: FakeCluster
+) -> None:
+    cluster.put(APPLICATIONS, application(injection=PLAN))
+    said = await admitted(webhook, review(metadata=OWNED))
+    assert HASH in json.dumps(operations(said))
+
+
+@pytest.mark.parametrize("owners", [[{"kind": 7}], "no", [{"kind": "Job", "name": "x", "controller": True}]], ids=str)
+async def test_a_pod_whose_workload_is_not_known_gets_no_plan_of_another(
+    webhook: httpx.AsyncClient, cluster: FakeCluster, owners: Any
+) -> None:
+    cluster.put(APPLICATIONS, application(injection=PLAN))
+    said = await admitted(webhook, review(metadata=OWNED | {"ownerReferences": owners}))
+    assert "patch" not in said
+
+
+async def test_a_pod_of_a_workload_that_is_no_longer_wanted_gets_nothing(
+    webhook: httpx.AsyncClient, cluster: FakeCluster
+) -> None:
+    cluster.put(APPLICATIONS, application(enabled=False, injection={"hash": "", "containers": []}))
+    assert "patch" not in await admitted(webhook, review(metadata=OWNED))
+
+
 async def test_a_plan_that_comes_a_moment_later_is_waited_for(
     webhook: httpx.AsyncClient, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

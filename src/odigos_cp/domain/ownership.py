@@ -18,16 +18,20 @@ TEMPLATE_HASH = "pod-template-hash"
 _BY_PREFIX = {f"{kind.lower()}-": kind for kind in WORKLOAD_KINDS}
 
 
-def application_of(pod: Pod) -> Key | None:
-    """The key of the InstrumentedApplication of the workload that made the pod."""
+def application_of(pod: Pod, namespace: str = "") -> Key | None:
+    """The key of the InstrumentedApplication of the workload that made the pod.
+
+    A pod that is only being made does not know its namespace yet; then it is given.
+    """
+    namespace = namespace or pod.metadata.namespace
     owner = next((o for o in pod.metadata.owner_references if o.controller), None)
     if owner is None:
         return None
     if owner.kind in ("StatefulSet", "DaemonSet"):
-        return application_key(pod.metadata.namespace, owner.kind, owner.name)
+        return application_key(namespace, owner.kind, owner.name)
     ending = f"-{pod.metadata.labels.get(TEMPLATE_HASH, '')}"
     if owner.kind == "ReplicaSet" and len(ending) > 1 and owner.name.endswith(ending):
-        return application_key(pod.metadata.namespace, "Deployment", owner.name.removesuffix(ending))
+        return application_key(namespace, "Deployment", owner.name.removesuffix(ending))
     return None
 
 

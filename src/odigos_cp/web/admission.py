@@ -1,7 +1,9 @@
 """POST /mutate/pods: a new Pod with our label comes by; answer with the patch that its plan asks for.
 
 The plan is found by (namespace, hash in the label) in the cache: no I/O, so an answer takes about a millisecond. Only
-when no plan has that hash does it wait a moment, because the cache may be a moment behind the label.
+when no plan has that hash does it wait a moment, because the cache may be a moment behind the label. If none comes, the
+pod gets the plan that its workload has now: while a newer plan waits for its roll-out, pods that are added in between
+still carry the label of the one before, and shall not run without telemetry for that.
 Never in the way of a Pod: every review is answered "allowed". On any doubt there is no patch at all, and the person who
 made the Pod gets a warning, the log a line and the metrics a count. Only what is no review at all gets a 400.
 """
@@ -15,14 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import msgspec
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from odigos_cp.api.application import APPLICATIONS, InstrumentedApplication
+from odigos_cp.api.builtin import Pod
 from odigos_cp.api.meta import INSTRUMENTED_LABEL
-from odigos_cp.domain import injection
+from odigos_cp.domain import injection, ownership
 from odigos_cp.kube import metrics
 from odigos_cp.kube.stores import Stores
 from odigos_cp.web.server import WEBHOOK_LIMITS
@@ -96,7 +100,7 @@ def decide(review: Review, application: InstrumentedApplication | None) -> Answe
     if not review.hash:
         return Answer("no_label")
     plan = application.status.injection if application else None
-    if application is None or plan is None or plan.hash != review.hash:
+    if plan is None or not plan.hash:
         return Answer(
             "no_plan",
             warning=f"odigos: no plan {review.hash} for this pod, so it starts without telemetry; "
@@ -155,7 +159,7 @@ class Endpoint:
         if review.hash:
             await self._changes.wait_until(lambda: self._find(review) is not None, PLAN_SECONDS)
         try:
-            return decide(review, self._find(review))
+            return decide(review, self._find(review) or self._of_workload(review))
         except Exception:
             # A Pod must start whatever is wrong with us.
             log.exception("admission_failed", namespace=review.namespace, pod=review.name)
@@ -166,6 +170,15 @@ class Endpoint:
     def _find(self, review: Review) -> InstrumentedApplication | None:
         found = self._applications.by(injection.HASH_INDEX, (review.namespace, review.hash))
         return found[0] if found else None
+
+    def _of_workload(self, review: Review) -> InstrumentedApplication | None:
+        """The application of the workload that makes this Pod."""
+        try:
+            pod = msgspec.convert({"metadata": review.pod.get("metadata")}, Pod)
+        except msgspec.ValidationError:
+            return None
+        key = ownership.application_of(pod, review.namespace)
+        return self._applications.get(key) if key else None
 
 
 async def _bounded(request: Request) -> bytes:
