@@ -38,10 +38,10 @@ clean: ## Remove the build cache, the virtual environment and built files (run `
 ##@ Test it
 
 .PHONY: test
-test: built check test-fast test-browser test-cluster ## Every test: checks, fast ones, the browser, and the walk on a real two-node cluster
+test: check built test-fast test-browser test-cluster ## Every test: checks, fast ones, the browser, and the walk on a real two-node cluster
 
 .PHONY: test-fast
-test-fast: venv ## The tests that need no cluster and no browser
+test-fast: venv jdk ## The tests that need no cluster and no browser
 	$(BIN)/pytest $(FAST_TESTS) -q
 
 .PHONY: test-browser
@@ -107,6 +107,10 @@ $(BUNDLE): $(UI_SOURCES) $(UI_PACKAGES)
 
 $(UI_PACKAGES): ui/package.json ui/package-lock.json ui/.npmrc
 	@$(BIN)/python -m cluster.steps "the web UI's packages" sh -euc 'cd ui; npm ci --loglevel=error'
+
+.PHONY: jdk
+jdk: ## A JDK and Maven, for the tests of the Java agent
+	command -v javac >/dev/null && command -v mvn >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jdk-headless maven; }
 
 .PHONY: chromium
 chromium: ## Debian's Chromium, for the browser tests
