@@ -36,6 +36,7 @@ STORE_API = f"/api/v1/namespaces/{STORE}/services/store:8080/proxy"
 BUILD_ANNOTATION = "odigos.io/build"
 OVERLAY = ROOT / "manifests/overlays/local"
 IMAGES_A_NODE_LISTS = 50
+EVIDENCE_WIDTH = 60
 
 DESTINATION: dict[str, Any] = {
     "apiVersion": "odigos.io/v1alpha1",
@@ -160,6 +161,9 @@ def wait_for_trace(kubectl: Kubectl, say: Callable[[str], None], seconds: float 
     told: dict[tuple[str, str], str] = {}
 
     def look() -> dict[str, Any] | None:
+        traces = kubectl.raw(f"{STORE_API}/api/traces?services={','.join(CROSSED)}")["traces"]
+        if traces:
+            return dict(traces[0])
         for application in applications(kubectl):
             name = application["spec"]["workload"]["name"]
             for condition in application.get("status", {}).get("conditions", []):
@@ -167,8 +171,7 @@ def wait_for_trace(kubectl: Kubectl, say: Callable[[str], None], seconds: float 
                 if told.get((name, condition["type"])) != word:
                     told[name, condition["type"]] = word
                     say(f"{name:<10} {condition['type']:<17} {condition['status']:<7} {condition['reason']}")
-        traces = kubectl.raw(f"{STORE_API}/api/traces?services={','.join(CROSSED)}")["traces"]
-        return traces[0] if traces else None
+        return None
 
     return until("a trace across " + ", ".join(CROSSED), seconds, look, lambda: why_not(kubectl))
 
@@ -201,7 +204,7 @@ def table(kubectl: Kubectl) -> list[tuple[str, ...]]:
         verdicts = {c["name"]: c for c in status.get("injection", {}).get("containers", [])}
         for runtime in status.get("runtimes", []):
             strongest = max(runtime.get("evidence", []), key=lambda e: int(e["weight"]), default=None)
-            seen = f"{strongest['rule']}: {strongest['saw']}" if strongest else runtime.get("reason", "")
+            seen = evidence(strongest["rule"], strongest["saw"]) if strongest else runtime.get("reason", "")
             verdict = verdicts.get(runtime["container"], {})
             name = application["spec"]["workload"]["name"]
             spans = services.get(application["spec"].get("serviceName", name), {}).get("spans", 0)
@@ -209,13 +212,19 @@ def table(kubectl: Kubectl) -> list[tuple[str, ...]]:
                 (
                     name,
                     f"{runtime['language']} {runtime.get('version', '')}".strip(),
-                    seen if len(seen) <= 60 else "…" + seen[-59:],
+                    seen,
                     verdict.get("agent") or f"none ({verdict.get('reason', 'not decided')})",
                     status.get("collector", {}).get("group", "-"),
                     str(spans),
                 )
             )
     return rows
+
+
+def evidence(rule: str, saw: str) -> str:
+    """In one column: of a long path, its end tells more."""
+    room = EVIDENCE_WIDTH - len(rule)
+    return f"{rule}: {saw if len(saw) <= room else '…' + saw[1 - room :]}"
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
