@@ -337,11 +337,11 @@ def test_a_collector_at_rest_logs_nothing(several: bool, start: Start, store: St
     send(first)
     wait_until("it arrives", lambda: store.received() == 10)
     before = first.log
-    refusals = lambda: first.counts().get(("otlp_http/_refuses", "TRACES"), traffic.Counts()).overflowed  # noqa: E731
 
     def tried_again() -> bool:
         send(first)
-        return not several or refusals() >= 20
+        refused = first.counts().get(("otlp_http/_refuses", "TRACES"), traffic.Counts()).overflowed
+        return not several or refused >= 20
 
     wait_until("the refusing way is tried again", tried_again)
     assert first.log == before
