@@ -89,7 +89,9 @@ class App:
 
     def workload(self) -> Workload:
         label = self.hash if self.is_labelled else ""
-        return builders.workload(self.name, self.namespace, replicas=self.pods, containers=self.containers, label=label)
+        made = builders.workload(self.name, self.namespace, replicas=self.pods, containers=self.containers, label=label)
+        status = msgspec.structs.replace(made.status, desired_number_scheduled=self.pods, number_ready=self.pods)
+        return msgspec.structs.replace(made, status=status)
 
     def source(self) -> Source:
         return builders.source(namespace=self.namespace, kind=self.kind, of=self.name)
@@ -133,7 +135,7 @@ class App:
             "container": container,
             "language": self.language,
             "version": VERSIONS.get(self.language, ""),
-            "confidence": max((e["weight"] for e in evidence), default=0),
+            "confidence": max((weight for _, _, weight in _EVIDENCE.get(self.language, ())), default=0),
             "evidence": evidence,
             "otherAgents": list(self.other_agents),
         }
@@ -282,7 +284,7 @@ def healthy() -> World:
                     (
                         "False",
                         "CompiledLanguage",
-                        "Container app is compiled Go: agents cannot enter it; eBPF instrumentation can, and is not there yet.",
+                        "Container app is compiled Go: agents cannot enter it; eBPF can, and is not there yet.",
                     ),
                 ),
             ),
@@ -371,8 +373,8 @@ def broken() -> World:
                 "PodsInjected",
                 "False",
                 "SomePodsInjected",
-                "1 of 3 pods carry the agent. Some started without it although they should have it: the webhook could not "
-                "be reached then, or it refused them (see the log of odigos). Restart the workload.",
+                "1 of 3 pods carry the agent. Some started without it although they should have it: the webhook could "
+                "not be reached then, or it refused them (see the log of odigos). Restart the workload.",
                 "nodejs",
                 pods=3,
             ),
@@ -437,13 +439,13 @@ def broken() -> World:
                         (
                             "False",
                             "NotAccepting",
-                            "jaeger.observability:4317 does not take what it is sent; 4 batches wait: connection refused",
+                            "jaeger.observability:4317 does not take what it is sent; 4 batches wait: refused",
                         ),
                     ),
                 ],
                 data={"OTLP_GRPC_ENDPOINT": "jaeger.observability:4317"},
                 throughput={"spans": 1200, "metricPoints": 0, "logRecords": 0, "queuedBytes": 5_400_321},
-                last_error="rpc error: code = Unavailable desc = connection error: dial tcp 10.96.3.14:4317: connect: connection refused",
+                last_error="rpc error: code = Unavailable desc = dial tcp 10.96.3.14:4317: connect: connection refused",
             ),
             _destination(
                 "old-44ab1",

@@ -159,6 +159,16 @@ def test_the_summary_is_one_true_sentence() -> None:
     assert page(workload(), applications=[done]).summary == "cart is instrumented."
 
 
+def test_the_summary_of_many_names_only_what_failed() -> None:
+    names = [f"app-{n}" for n in range(6)]
+    states = [replaced("RolledOut", "False", "Conflict")] * 3 + [replaced("RolledOut", "Unknown", "Queued")] * 3
+    known = [application(name, conditions=state) for name, state in zip(names, states, strict=True)]
+    summary = page(*map(workload, names), applications=known).summary
+    assert summary == (
+        "0 of 6 chosen applications are instrumented; 3 waiting; 3 failed (shop/app-0, shop/app-1 and 1 more)."
+    )
+
+
 def detail_of(known: InstrumentedApplication | None, *sources: Source, name: str = "cart") -> presenting.World:
     return presenting.World(
         workloads={},

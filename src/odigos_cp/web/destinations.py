@@ -171,10 +171,12 @@ def _check_rendering(body: Mapping[str, Any], secrets: frozenset[str]) -> None:
     outcome = exporters.build(Destination.model_validate(body))
     if isinstance(outcome, exporters.Fault):
         field = f"data.{outcome.field}" if outcome.field else ""
-        raise _wrong(field, outcome.message, "Correct this field.")
+        raise _wrong(field, outcome.message, "")
     used = {variable.key for variable in outcome.variables}
-    for name in sorted(secrets - used):
-        raise _wrong(f"data.{name}", f"{name} would not be used.", "Fill in the fields that go with it, or clear it.")
+    for known in catalogue.TYPES[body["spec"]["type"]].fields:
+        if known.name in secrets - used:
+            fix = "Fill in the fields that go with it, or clear it."
+            raise _wrong(f"data.{known.name}", f"{known.label} would not be used as the form stands.", fix)
 
 
 def _wrong(field: str, detail: str, fix: str) -> Problem:

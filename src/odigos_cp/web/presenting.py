@@ -299,10 +299,14 @@ def summary(rows: Sequence[ApplicationView]) -> str:
     for state, words in _STATE_WORDS:
         there = [row for row in chosen if row.state == state]
         if there:
-            names = ", ".join(f"{row.namespace}/{row.name}" for row in there[:2])
-            more = f" and {len(there) - 2} more" if len(there) > 2 else ""
-            parts.append(f"{len(there)} {words} ({names}{more})")
+            parts.append(f"{len(there)} {words}{_named(there) if state == 'failed' or len(there) <= 2 else ''}")
     return "; ".join(parts) + "."
+
+
+def _named(rows: Sequence[ApplicationView]) -> str:
+    names = ", ".join(f"{row.namespace}/{row.name}" for row in rows[:2])
+    more = f" and {len(rows) - 2} more" if len(rows) > 2 else ""
+    return f" ({names}{more})"
 
 
 def detail(kind: str, workload: Workload, world: World, seq: int) -> ApplicationDetailView:

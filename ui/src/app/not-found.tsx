@@ -4,6 +4,7 @@ import { Empty } from '@/components/feedback'
 export default function NotFound() {
   return (
     <Empty
+      isPage
       icon="search"
       title="There is no such page"
       action={

@@ -6,7 +6,7 @@
  * scrolling, which the page's Content-Security-Policy forbids. The style sheet does that instead, by [data-modal].
  */
 import { Dialog as Radix } from 'radix-ui'
-import type { ReactNode, RefObject } from 'react'
+import { useState, type ReactNode, type RefObject } from 'react'
 import { Icon } from './icons'
 
 interface Props {
@@ -20,6 +20,7 @@ interface Props {
 }
 
 export function Dialog({ title, description, onClose, children, footer, first }: Props) {
+  const [before] = useState(() => document.activeElement)
   return (
     <Radix.Root open onOpenChange={(open) => !open && onClose()}>
       <Radix.Portal>
@@ -31,6 +32,11 @@ export function Dialog({ title, description, onClose, children, footer, first }:
             if (!first?.current) return
             event.preventDefault()
             first.current.focus()
+          }}
+          onCloseAutoFocus={(event) => {
+            event.preventDefault()
+            const back = before instanceof HTMLElement && before.isConnected ? before : document.querySelector('main')
+            back?.focus({ preventScroll: true })
           }}
           className={
             'fixed inset-x-0 bottom-0 z-50 mx-auto flex max-h-[92dvh] w-full max-w-xl animate-appear flex-col rounded-t-2xl ' +

@@ -59,13 +59,23 @@ function Syncing() {
   )
 }
 
-export function Empty({ icon, title, children, action }: { icon: IconName; title: string; children?: ReactNode; action?: ReactNode }) {
+interface EmptyProps {
+  icon: IconName
+  title: string
+  children?: ReactNode
+  action?: ReactNode
+  /** It is all that the page has to say. */
+  isPage?: boolean
+}
+
+export function Empty({ icon, title, children, action, isPage }: EmptyProps) {
+  const Heading = isPage ? 'h1' : 'h2'
   return (
     <div className="card flex flex-col items-center px-6 py-14 text-center">
       <span className="grid size-12 place-items-center rounded-2xl bg-accent-soft text-accent">
         <Icon name={icon} className="size-6" />
       </span>
-      <h2 className="mt-4 text-lg font-semibold">{title}</h2>
+      <Heading className="mt-4 text-lg font-semibold">{title}</Heading>
       {children && <div className="mt-1.5 max-w-lg text-muted">{children}</div>}
       {action && <div className="mt-5">{action}</div>}
     </div>

@@ -59,9 +59,20 @@ async function call<T>(method: string, path: string, body?: unknown): Promise<T>
   } catch {
     throw new ApiProblem(AWAY)
   }
-  const said: unknown = await answer.json().catch(() => null)
+  const said = read(await answer.text().catch(() => ''))
   if (answer.ok && said !== null) return said as T
   throw new ApiProblem(isProblem(said) ? said : { ...AWAY, status: answer.status, detail: `odigos-cp answered ${answer.status}.` })
+}
+
+/** Characters that turn the text around them about: what comes from a cluster shall not reach beyond itself. */
+const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
+
+function read(text: string): unknown {
+  try {
+    return JSON.parse(text.replace(TURNING, '\ufffd'))
+  } catch {
+    return null
+  }
 }
 
 function isProblem(said: unknown): said is ProblemView {

@@ -48,7 +48,6 @@ export function ThemeMenu() {
       >
         <Icon name={THEMES[theme].icon} className="size-[1.15rem]" />
       </DropdownMenu.Trigger>
-      <DropdownMenu.Portal>
         <DropdownMenu.Content
           align="end"
           sideOffset={6}
@@ -70,7 +69,6 @@ export function ThemeMenu() {
             ))}
           </DropdownMenu.RadioGroup>
         </DropdownMenu.Content>
-      </DropdownMenu.Portal>
     </DropdownMenu.Root>
   )
 }

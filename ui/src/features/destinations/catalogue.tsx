@@ -9,7 +9,7 @@ import { SIGNAL_WORDS } from './signals'
 const LAST = 'testing'
 
 /** The kinds of back end, by what they are for. */
-export function Catalogue() {
+export function Catalogue({ heading: Heading = 'h2' }: { heading?: 'h2' | 'h3' }) {
   const query = useDestinationTypes()
   const types = query.data?.items ?? []
   const categories = [...new Set(types.map((type) => type.category))].sort(
@@ -20,7 +20,7 @@ export function Catalogue() {
       <div className="space-y-6">
         {categories.map((category) => (
           <section key={category}>
-            <h3 className="mb-2 text-sm font-medium text-muted">{capital(category)}</h3>
+            <Heading className="mb-2 text-sm font-medium text-muted">{capital(category)}</Heading>
             <ul className="grid gap-3 sm:grid-cols-2 lg:grid-cols-3">
               {types
                 .filter((type) => type.category === category)

@@ -49,6 +49,7 @@ function ByType() {
             <DestinationForm key={type.type} type={type} />
           ) : (
             <Empty
+              isPage
               icon="search"
               title="There is no such kind of destination"
               action={<ButtonLink href="/destinations/edit/">Show all kinds</ButtonLink>}

@@ -5,7 +5,7 @@
  */
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useRouter } from 'next/navigation'
-import { useEffect, useMemo, useRef, useState, type FormEvent } from 'react'
+import { useEffect, useMemo, useRef, useState, type FormEvent, type ReactNode } from 'react'
 import { Button, ButtonLink } from '@/components/button'
 import { Code } from '@/components/code'
 import { Problem } from '@/components/feedback'
@@ -70,7 +70,7 @@ function requestOf(type: DestinationTypeView, values: Values): NewDestinationReq
 export function DestinationForm({ type }: { type: DestinationTypeView }) {
   const [values, setValues] = useState(() => startOf(type))
   const [left, setLeft] = useState<ReadonlySet<string>>(new Set())
-  const [hasTried, setHasTried] = useState(false)
+  const [tries, setTries] = useState(0)
   const [refusal, setRefusal] = useState<ProblemView>()
   const form = useRef<HTMLFormElement>(null)
   const router = useRouter()
@@ -81,8 +81,8 @@ export function DestinationForm({ type }: { type: DestinationTypeView }) {
   const lacking = useMemo(() => missing(type, values), [type, values])
   const dryRun = useDryRun(type, values, Object.keys(lacking).length === 0)
   const said = refusal ?? dryRun.problem
-  const errors: Errors = { ...(said?.field ? { [said.field]: `${said.detail}` } : {}), ...lacking }
-  const shown = (field: string): string => (hasTried || left.has(field) ? (errors[field] ?? '') : '')
+  const errors: Errors = { ...(said?.field ? { [said.field]: `${said.detail} ${said.fix}`.trim() } : {}), ...lacking }
+  const shown = (field: string): string => (tries > 0 || left.has(field) ? (errors[field] ?? '') : '')
   const isAtNoField = said && !knowsField(type, said.field)
 
   const write = useMutation({
@@ -92,13 +92,16 @@ export function DestinationForm({ type }: { type: DestinationTypeView }) {
       notify({ text: `${values.display.trim() || type.display} is added; the collectors take it up within seconds.` })
       router.push(`/destinations/?added=${encodeURIComponent(accepted.object)}`)
     },
-    onError: (error) => setRefusal(problemOf(error)),
+    onError: (error) => {
+      setRefusal(problemOf(error))
+      setTries((before) => before + 1)
+    },
   })
 
+  // A try that failed moves the focus; what is typed after it never does.
   useEffect(() => {
-    if (hasTried && (write.isError || Object.keys(lacking).length > 0)) focusFirstInvalid(form.current)
-    // Only a new refusal moves the focus, never what is typed after it.
-  }, [hasTried, write.failureCount, write.submittedAt])
+    if (tries > 0) focusFirstInvalid(form.current)
+  }, [tries])
 
   function change(next: Partial<Values>): void {
     setValues((before) => ({ ...before, ...next }))
@@ -116,12 +119,8 @@ export function DestinationForm({ type }: { type: DestinationTypeView }) {
 
   function submit(event: FormEvent): void {
     event.preventDefault()
-    setHasTried(true)
-    if (Object.keys(lacking).length > 0) {
-      requestAnimationFrame(() => focusFirstInvalid(form.current))
-      return
-    }
-    if (!isAway) write.mutate(requestOf(type, values))
+    if (Object.keys(lacking).length > 0) setTries((before) => before + 1)
+    else if (!isAway) write.mutate(requestOf(type, values))
   }
 
   const waiting = useSources().data?.items.filter((row) => row.reason === 'NoDestination').length ?? 0
@@ -130,7 +129,6 @@ export function DestinationForm({ type }: { type: DestinationTypeView }) {
     : 'The collectors use it within seconds of being added.'
   const needed = type.fields.filter((field) => field.required)
   const optional = type.fields.filter((field) => !field.required)
-  const hasHiddenError = optional.some((field) => shown(dataField(field.name)))
   const input = (field: DestinationFieldView) => (
     <Input
       key={field.name}
@@ -146,7 +144,7 @@ export function DestinationForm({ type }: { type: DestinationTypeView }) {
       <PageHead title={`New destination: ${type.display}`} sentence={consequence} />
       <div className="grid items-start gap-8 lg:grid-cols-[minmax(0,1fr)_minmax(0,24rem)]">
         <form ref={form} noValidate onSubmit={submit} className="card space-y-5 p-5 sm:p-6" aria-label={`New destination: ${type.display}`}>
-          {isAtNoField && hasTried && <Problem problem={said} />}
+          {isAtNoField && tries > 0 && <Problem problem={said} />}
           <TextField
             name={DISPLAY}
             label="Name"
@@ -168,7 +166,7 @@ export function DestinationForm({ type }: { type: DestinationTypeView }) {
             }}
           />
           {optional.length > 0 && (
-            <Optional labels={optional.map((field) => field.label)} mustOpen={hasHiddenError || needed.length === 0}>
+            <Optional labels={optional.map((field) => field.label)} isOpenFirst={needed.length === 0}>
               {optional.map(input)}
             </Optional>
           )}
@@ -194,7 +192,9 @@ function knowsField(type: DestinationTypeView, field: string): boolean {
 }
 
 function focusFirstInvalid(form: HTMLFormElement | null): void {
-  form?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus()
+  const field = form?.querySelector<HTMLElement>('[aria-invalid="true"]')
+  field?.closest('details')?.setAttribute('open', '')
+  field?.focus()
 }
 
 interface DryRun {
@@ -292,11 +292,8 @@ function Signals({
   )
 }
 
-function Optional({ labels, mustOpen, children }: { labels: readonly string[]; mustOpen: boolean; children: React.ReactNode }) {
-  const [isOpen, setIsOpen] = useState(mustOpen)
-  useEffect(() => {
-    if (mustOpen) setIsOpen(true)
-  }, [mustOpen])
+function Optional({ labels, isOpenFirst, children }: { labels: readonly string[]; isOpenFirst: boolean; children: ReactNode }) {
+  const [isOpen, setIsOpen] = useState(isOpenFirst)
   return (
     <details className="group border-t border-line pt-4" open={isOpen} onToggle={(event) => setIsOpen(event.currentTarget.open)}>
       <summary className="flex items-start gap-1.5 rounded-md">

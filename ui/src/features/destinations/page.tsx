@@ -35,7 +35,13 @@ export function DestinationsPage() {
         }
       />
       <Until query={query} rows={3}>
-        {items.length > 0 ? <Suspense>{<List items={items} />}</Suspense> : <First />}
+        {items.length > 0 ? (
+          <Suspense>
+            <List items={items} />
+          </Suspense>
+        ) : (
+          <First />
+        )}
       </Until>
     </>
   )
@@ -45,11 +51,13 @@ function sentence(items: readonly DestinationView[]): string {
   if (items.length === 0) return 'Telemetry has nowhere to go yet.'
   const broken = items.filter((item) => item.state === 'error')
   const well = items.filter((item) => item.state === 'ok').length
+  if (items.length === 1 && broken.length > 0) return 'It does not take what it is sent.'
   if (broken.length > 0) {
     const named = broken.slice(0, 2).map((item) => item.display)
     const more = broken.length > 2 ? ` and ${broken.length - 2} more` : ''
     return `${well} of ${plural(items.length, 'destination')} take what they are sent; ${named.join(', ')}${more} ${broken.length === 1 ? 'does' : 'do'} not.`
   }
+  if (items.length === 1 && well === 0) return 'It has not been sent anything yet.'
   if (well === items.length) return well === 1 ? 'It takes what it is sent.' : `All ${well} take what they are sent.`
   return `${well} of ${plural(items.length, 'destination')} take what they are sent; nothing is wrong with the others.`
 }
@@ -63,7 +71,7 @@ function First() {
           Choose a kind of back end. Applications that are chosen already begin to send as soon as there is one.
         </p>
       </div>
-      <Catalogue />
+      <Catalogue heading="h3" />
     </div>
   )
 }
@@ -172,7 +180,8 @@ function Numbers({ item, rates }: { item: DestinationView; rates?: Rates }) {
   ] as const
   const facts = all.filter(([signal, , total]) => item.signals.includes(signal) || total > 0)
   return (
-    <dl className="mt-3 flex flex-wrap gap-x-8 gap-y-2 border-t border-line pt-3">
+    <div className="mt-3 flex flex-wrap items-end gap-x-8 gap-y-2 border-t border-line pt-3">
+      <dl className="flex flex-1 flex-wrap gap-x-8 gap-y-2">
       {facts.map(([signal, name, total, rate]) => (
         <div key={signal}>
           <dt className="text-[0.8125rem] text-muted">{name}</dt>
@@ -186,10 +195,11 @@ function Numbers({ item, rates }: { item: DestinationView; rates?: Rates }) {
         <dt className="text-[0.8125rem] text-muted">Waiting in the queue</dt>
         <dd className={`font-semibold tabular-nums ${item.queuedBytes > 0 && item.state === 'error' ? 'text-bad' : ''}`}>{bytes(item.queuedBytes)}</dd>
       </div>
-      <div className="ml-auto self-end text-[0.8125rem] text-muted">
+      </dl>
+      <p className="text-[0.8125rem] text-muted">
         <Ago at={item.readAt} prefix="read " />
-      </div>
-    </dl>
+      </p>
+    </div>
   )
 }
 

@@ -59,7 +59,7 @@ function Lanes({ sources, destinations, groups }: { sources: ApplicationsView; d
   const node = groups.find((group) => group.role === 'node')
   const gateways = groups.filter((group) => group.role !== 'node')
   return (
-    <ol className="grid gap-3 sm:grid-cols-2 lg:grid-cols-4">
+    <ol className="grid grid-cols-2 gap-3 lg:grid-cols-4">
       <Lane
         icon="apps"
         title="Applications"
@@ -254,7 +254,7 @@ function Latest({ sources }: { sources: ApplicationsView }) {
     <Section title="Latest changes">
       <ul className="card divide-y divide-line">
         {rows.map((row) => (
-          <li key={row.id} className="relative grid items-center gap-x-5 gap-y-0.5 px-5 py-2.5 hover:bg-hover sm:grid-cols-[minmax(0,13rem)_8.5rem_minmax(0,1fr)_auto]">
+          <li key={row.id} className="relative grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-5 gap-y-0.5 px-5 py-2.5 hover:bg-hover sm:grid-cols-[minmax(0,13rem)_8.5rem_minmax(0,1fr)_auto]">
             <h3 className="min-w-0 truncate">
               <Link href={`/sources/view/?id=${encodeURIComponent(row.id)}`} className="font-medium before:absolute before:inset-0">
                 {row.name}
@@ -262,10 +262,10 @@ function Latest({ sources }: { sources: ApplicationsView }) {
               <span className="ml-2 text-sm text-muted">{row.namespace}</span>
             </h3>
             <State look={APPLICATION[row.state]} />
-            <p className="truncate text-sm text-muted" title={row.message}>
+            <p className="truncate text-sm text-muted max-sm:order-last max-sm:col-span-2" title={row.message}>
               {row.message}
             </p>
-            <span className="text-sm text-muted">
+            <span className="text-right text-sm text-muted">
               <Ago at={row.since} />
             </span>
           </li>

@@ -37,7 +37,7 @@ function ById() {
   const isGone = id === '' || (query.error instanceof ApiProblem && query.error.isMissing)
   if (isGone) {
     return (
-      <Empty icon="search" title="There is no such application" action={<ButtonLink href="/sources/">All applications</ButtonLink>}>
+      <Empty isPage icon="search" title="There is no such application" action={<ButtonLink href="/sources/">All applications</ButtonLink>}>
         {id ? `${id} is not in the cluster. It was probably deleted.` : 'The address names none.'}
       </Empty>
     )

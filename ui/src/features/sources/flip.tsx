@@ -117,12 +117,13 @@ function Plan({ plan, whole }: { plan: SwitchPlanView; whole: boolean }) {
           </li>
         ))}
       </ol>
-      {whole && plan.changes.length > 0 && (
+      {whole && plan.changes.length > 1 && (
         <Names names={plan.changes.map((change) => nameOf(change.id))} total={plan.changeCount} />
       )}
       {plan.unchangedCount > 0 && whole && (
         <p className="text-muted">
-          {plural(plan.unchangedCount, 'application')} {plan.unchangedCount === 1 ? 'is' : 'are'} so already.
+          {plural(plan.unchangedCount, 'application')} {plan.unchangedCount === 1 ? 'is' : 'are'}{' '}
+          {plan.instrument ? 'asked for' : 'left alone'} already.
         </p>
       )}
       {plan.keptOutCount > 0 && (
@@ -165,9 +166,9 @@ function steps(plan: SwitchPlanView, whole: boolean): string[] {
       : 'Nothing restarts: no pod carries the agent.'
     return [restart, 'The pod templates are again exactly what they were before.']
   }
-  const chosen = whole ? plural(plan.changeCount, 'application') : 'it'
-  const look = `odigos-cp looks at the running processes, to see what ${chosen} ${whole && plan.changeCount !== 1 ? 'are' : 'is'} written in.`
-  const atOnce = whole ? `, at most ${plural(plan.maxConcurrent, 'application')} at the same time` : ''
+  const only = plan.changeCount === 1 ? nameOf(plan.changes[0]?.id ?? '') : ''
+  const look = `odigos-cp looks at the running processes, to see what ${only ? `${only} is` : `${plural(plan.changeCount, 'application')} are`} written in.`
+  const atOnce = plan.changeCount > plan.maxConcurrent ? `, at most ${plural(plan.maxConcurrent, 'application')} at the same time` : ''
   const restart = !plan.automatic
     ? 'Nothing restarts by itself (rollout.automatic is off): the agent comes with the next restart that you make.'
     : plan.podCount

@@ -137,7 +137,7 @@ function GroupHead({
           </button>
         </h2>
         <div className="flex items-center gap-3 max-sm:order-last max-sm:col-span-2 max-sm:pb-1 max-sm:pl-5.5 sm:flex-row-reverse">
-          <span className={`text-[0.8125rem] ${namespace.terminating ? 'text-warn' : 'text-muted'}`}>{said}</span>
+          <span className={`text-[0.8125rem] tabular-nums sm:min-w-36 sm:text-right ${namespace.terminating ? 'text-warn' : 'text-muted'}`}>{said}</span>
           <Bar items={items} />
         </div>
         <span className="relative z-10 flex">
