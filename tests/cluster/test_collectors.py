@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 import pytest_asyncio
 import yaml
@@ -75,18 +76,25 @@ async def deploy_store(place: Place) -> None:
             await place.admin.apply(kind, body, manager="test")
 
 
+async def ask_store(place: Place, path: str, **params: str) -> dict[str, Any]:
+    proxied = SERVICES.path(place.namespace, "store:8080", "proxy") + path
+    return dict(msgspec.json.decode(await place.admin.get_text(proxied, params=params, limit_bytes=2**22)))
+
+
 async def received(place: Place) -> dict[str, Any]:
     """What the demo's destination has of the service cart."""
-    path = SERVICES.path(place.namespace, "store:8080", "proxy") + "/api/summary"
-    summary = yaml.safe_load(await place.admin.get_text(path))
-    return dict(summary["services"].get("cart", {}))
+    return dict((await ask_store(place, "/api/summary"))["services"].get("cart", {}))
 
 
-async def send(running: Running, signal: str = "traces", count: int = 10) -> None:
+async def traces(place: Place) -> set[str]:
+    return {trace["traceId"] for trace in (await ask_store(place, "/api/traces", limit="1000"))["traces"]}
+
+
+async def send(running: Running, signal: str = "traces", numbers: range = range(10)) -> None:
     """To the collector of a node, as an application would."""
     pod = running.pods(NODE_GROUP)[0]
     path = PODS.path(running.place.namespace, f"{pod.metadata.name}:4318", "proxy") + otlp.PATHS[signal]
-    await running.place.admin.post(path, otlp.request(signal, range(count)))
+    await running.place.admin.post(path, otlp.request(signal, numbers))
 
 
 # The whole way
@@ -120,24 +128,46 @@ async def test_a_destination_brings_collectors_to_every_node_and_data_through_th
         assert (seen["spans"], seen["metricPoints"], seen["logRecords"]) == (10, 10, 10)
 
 
-async def test_a_changed_destination_is_a_new_configuration_that_takes_over_without_a_gap(place: Place) -> None:
+async def test_a_changed_destination_rolls_the_gateway_under_load_and_nothing_is_lost(place: Place) -> None:
+    await deploy_store(place)
+    store = {"OTLP_HTTP_ENDPOINT": f"http://store.{place.namespace}:4318"}
     async with place.running() as running:
-        await place.destination()
+        await place.destination("store", type="otlphttp", data=store)
         await wait_ready(running)
         before, node_before = hash_of(running), hash_of(running, NODE_GROUP)
+        sent: list[int] = []
         gaps: list[str] = []
 
-        def rolled() -> bool:
-            if not running.pods(GATEWAY_GROUP):
-                gaps.append("no gateway pod is ready")
-            hashes = [p.metadata.annotations[CONFIG_HASH_ANNOTATION] for p in running.pods(GATEWAY_GROUP)]
-            return hash_of(running) != before and hashes == [hash_of(running)]
+        async def load(over: anyio.Event) -> None:
+            """A steady rate, so that the old pod has something until it ends."""
+            for number in range(0, 990, 10):
+                if over.is_set():
+                    break
+                await send(running, numbers=range(number, number + 10))
+                sent.append(number + 10)
+                await anyio.sleep(0.25)
 
-        await place.destination(data={"VERBOSITY": "detailed"})
-        await running.until("every pod runs the new configuration", rolled)
+        def rolled() -> bool:
+            ready = running.pods(GATEWAY_GROUP)
+            if not ready:
+                gaps.append("no gateway pod is ready")
+            hashes = [p.metadata.annotations[CONFIG_HASH_ANNOTATION] for p in ready]
+            gone = len(running.pods(GATEWAY_GROUP, ready=False)) == 1
+            return hash_of(running) != before and hashes == [hash_of(running)] and gone
+
+        async with anyio.create_task_group() as tasks:
+            over = anyio.Event()
+            tasks.start_soon(load, over)
+            await running.until("it flows", lambda: sent)
+            await place.destination("store", type="otlphttp", data=store | {"OTLP_HTTP_COMPRESSION": "none"})
+            await running.until("only the new pod is left", rolled)
+            over.set()
         assert not gaps
         assert hash_of(running, NODE_GROUP) == node_before
         assert config_map_name(GATEWAY_GROUP, before) in await place.names(CONFIG_MAPS)
+        with anyio.fail_after(collectors.SECONDS):
+            while len(await traces(place)) < sent[-1]:  # noqa: ASYNC110 - in another process
+                await anyio.sleep(0.2)
 
 
 async def test_a_configuration_that_the_collector_refuses_never_takes_over_and_says_why(
