@@ -31,6 +31,7 @@ from odigos_cp.kube.errors import AlreadyExists, NotFound
 from odigos_cp.kube.stores import Stores
 from odigos_cp.release import VERSION
 from odigos_cp.web import destinations, presenting, wishes
+from odigos_cp.web.destinations import Wish
 from odigos_cp.web.events import Hub, Topic
 from odigos_cp.web.problems import Problem, not_synced
 from odigos_cp.web.static import matches
@@ -244,7 +245,7 @@ class Api:
         log.info("destination_added", destination=wish.key.name, type=wanted.type)
         return _accepted(wish.key.name, wish.kubectl)
 
-    async def _wish(self, wanted: NewDestinationRequest) -> destinations.Wish:
+    async def _wish(self, wanted: NewDestinationRequest) -> Wish:
         return await anyio.to_thread.run_sync(destinations.wish, wanted, self._info.namespace)
 
     async def _preview(self, wanted: NewDestinationRequest) -> DestinationPreviewView:
@@ -257,7 +258,7 @@ class Api:
         secret = sorted(wish.secret["stringData"]) if wish.secret else []
         return DestinationPreviewView(name=wish.key.name, kubectl=wish.kubectl, secret_fields=secret)
 
-    def _refuse_taken(self, wish: destinations.Wish) -> None:
+    def _refuse_taken(self, wish: Wish) -> None:
         if self._stores[DESTINATIONS].get(wish.key) is not None:
             raise Problem(
                 409,

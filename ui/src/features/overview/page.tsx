@@ -262,7 +262,7 @@ function Latest({ sources }: { sources: ApplicationsView }) {
               <span className="ml-2 text-sm text-muted">{row.namespace}</span>
             </h3>
             <State look={APPLICATION[row.state]} />
-            <p className="truncate text-sm text-muted max-sm:order-last max-sm:col-span-2" title={row.message}>
+            <p className="truncate text-sm text-muted" title={row.message}>
               {row.message}
             </p>
             <span className="text-right text-sm text-muted">
