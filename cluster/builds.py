@@ -75,10 +75,10 @@ def collector(say: Say = print) -> Path:
     return build(PROGRAMS["collector"], say)
 
 
-def content(program: Program, go_version: str, sources: Path = GO) -> str:
+def content(program: Program, go_version: str, sources: Path | None = None) -> str:
     """The hash that a built program is kept under."""
     digest = hashlib.sha256(f"{go_version}\0{program.flags}".encode())
-    for path in sorted((sources / program.name).iterdir()):
+    for path in sorted(((sources or GO) / program.name).iterdir()):
         digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

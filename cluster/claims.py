@@ -7,6 +7,7 @@ the instrumented workloads back first, and removes only what carries the label.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,9 +34,10 @@ def claim(kubectl: Kubectl, namespaces: Sequence[str]) -> None:
         )
     for name in namespaces:
         if name not in there:
-            kubectl.apply(
-                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {LABEL: VALUE}}}
-            )
+            # created, not applied: kubectl's next apply would take away the label that its own manifest does not have
+            metadata = {"name": name, "labels": {LABEL: VALUE}}
+            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+            kubectl("create", "-f", "-", stdin=json.dumps(namespace))
 
 
 def owners(kubectl: Kubectl, namespaces: Sequence[str]) -> dict[str, str]:

@@ -42,12 +42,8 @@ class Kubectl:
         """The JSON that the API server (or a Service through its proxy) answers at `path`."""
         return json.loads(self("get", "--raw", path))
 
-    def apply(self, *objects: dict[str, Any], manager: str = "") -> None:
-        """As `kubectl apply` does it, or, for a `manager`, as a server-side apply of its fields."""
-        options = ("--server-side", f"--field-manager={manager}") if manager else ()
-        self(
-            "apply", *options, "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-        )
+    def apply(self, *objects: dict[str, Any]) -> None:
+        self("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """A kubectl that goes on: the caller ends it."""

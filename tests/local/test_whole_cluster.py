@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import addons
+from cluster import addons, claims
+from cluster.claims import ClaimError
 from cluster.kubectl import Kubectl
 from cluster.local import LocalCluster
 from cluster.steps import Steps
@@ -175,6 +176,25 @@ def test_the_audit_log_says_who_did_what(cluster: LocalCluster, kubectl: Kubectl
     until("the audit log has it", 10, written)
     event = next(json.loads(x) for x in cluster.spec.audit_log.read_text().splitlines() if '"name":"witnessed"' in x)
     assert event["user"]["username"] == "admin"
+
+
+def test_on_a_foreign_cluster_a_namespace_of_somebody_else_stops_everything(kubectl: Kubectl) -> None:
+    kubectl("create", "namespace", "theirs")
+    with pytest.raises(ClaimError, match="this cluster has theirs already"):
+        claims.claim(kubectl, ["ours", "theirs"])
+    assert claims.owners(kubectl, ["ours", "theirs"]) == {"theirs": ""}
+
+
+def test_on_a_foreign_cluster_exactly_what_was_made_is_taken_away(kubectl: Kubectl, tmp_path: Path) -> None:
+    """Also after the manifests, which know nothing of the label, were applied."""
+    claims.claim(kubectl, ["ours", "our-demo"])
+    claims.claim(kubectl, ["ours", "our-demo"])
+    (tmp_path / "kustomization.yaml").write_text("resources: [ours.yaml]\n")
+    (tmp_path / "ours.yaml").write_text("{apiVersion: v1, kind: Namespace, metadata: {name: ours}}\n")
+    kubectl("apply", "-k", str(tmp_path))
+    gone = claims.release(kubectl, "ours", ["our-demo", "theirs"], tmp_path, print)
+    assert gone == ["ours", "our-demo"]
+    assert list(claims.owners(kubectl, ["ours", "our-demo", "theirs"])) == ["theirs"]
 
 
 def test_a_cluster_that_lost_parts_is_mended_with_what_it_held(cluster: LocalCluster, kubectl: Kubectl) -> None:
