@@ -100,11 +100,14 @@ async def send(running: Running, signal: str = "traces", numbers: range = range(
 # The whole way
 
 
-async def test_a_destination_brings_collectors_to_every_node_and_data_through_them(place: Place) -> None:
+async def test_a_destination_brings_collectors_to_every_node_and_data_through_them_though_another_is_down(
+    place: Place,
+) -> None:
     await deploy_store(place)
     store = {"OTLP_HTTP_ENDPOINT": f"http://store.{place.namespace}:4318"}
     async with place.running() as running:
         await place.destination("store", type="otlphttp", data=store, signals=["TRACES", "METRICS", "LOGS"])
+        await place.destination("down", type="otlphttp", data={"OTLP_HTTP_ENDPOINT": "http://no-such-host:4318"})
         await place.application()
         await wait_ready(running)
         wanted = running.get(DAEMON_SETS, NODE_GROUP).status.desired_number_scheduled
@@ -126,6 +129,12 @@ async def test_a_destination_brings_collectors_to_every_node_and_data_through_th
         )
         seen = await received(place)
         assert (seen["spans"], seen["metricPoints"], seen["logRecords"]) == (10, 10, 10)
+        await running.until(
+            "the one that is down is told so",
+            lambda: running.reason(DESTINATIONS, "down", "Delivering") == "NotAccepting",
+        )
+        await running.until("with its answer", lambda: running.get(DESTINATIONS, "down").status.last_error)
+        assert "no-such-host" in running.get(DESTINATIONS, "down").status.last_error
 
 
 async def test_a_changed_destination_rolls_the_gateway_under_load_and_nothing_is_lost(place: Place) -> None:
