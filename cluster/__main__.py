@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from cluster.commands import ClusterError
-from cluster.kubectl import Kubectl
+from cluster.kubectl import Kubectl, KubectlError
 from cluster.local import LocalCluster
 from cluster.steps import Steps
 
@@ -23,7 +23,7 @@ def main() -> int:
     try:
         cluster = LocalCluster(given.name)
         return {"up": _up, "down": _down, "status": _status}[given.what](cluster)
-    except (ClusterError, ValueError) as error:
+    except (ClusterError, KubectlError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
 

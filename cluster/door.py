@@ -34,7 +34,14 @@ def is_free(port: int) -> bool:
 
 def hold(kubectl: Kubectl, service: str, namespace: str, say: Callable[[str], None]) -> None:
     """Until this process is told to end. kubectl ends its forward when the pod goes: then there is a next one."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        _hold(kubectl, service, namespace, say)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _hold(kubectl: Kubectl, service: str, namespace: str, say: Callable[[str], None]) -> None:
     port = PORT
     if not is_free(port):
         say(f"port {PORT} is taken on this machine: another one is used")
@@ -42,7 +49,11 @@ def hold(kubectl: Kubectl, service: str, namespace: str, say: Callable[[str], No
     told = ""
     while True:
         arguments = ("port-forward", "--address=localhost", f"svc/{service}", f"{port or ''}:{PORT}", "-n", namespace)
-        forward = kubectl.popen(*arguments)
+        try:
+            forward = kubectl.popen(*arguments)
+        except FileNotFoundError:
+            say("the cluster has been removed")
+            return
         try:
             port, why = _follow(forward, port, say)
         finally:

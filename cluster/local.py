@@ -133,7 +133,8 @@ class LocalCluster:
             control = threads.submit(control_plane.ensure, spec, self.processes, kubernetes, holders[CONTROL])
             nodes = [threads.submit(self._start_containerd, n, holders[n.name], images) for n in spec.nodes]
             started = control.result()
-            step.say("the API server answers") if started else None
+            if started:
+                step.say("the API server answers")
             started += [name for future in nodes for name in future.result()]
             since = datetime.datetime.now(datetime.UTC).strftime(TIME)
             kubelets = [
@@ -145,7 +146,8 @@ class LocalCluster:
         kubectl = Kubectl(spec.kubeconfig, spec.kubectl)
         kubectl.apply(*addons.objects(images["coredns"][0]))
         self._wait_nodes(kubectl, since if started_kubelets else "")
-        step.say("both nodes are Ready") if started else None
+        if started:
+            step.say("both nodes are Ready")
         self._wait_dns(kubectl, holders)
         return started
 

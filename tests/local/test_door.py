@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from cluster import door
+from cluster.kubectl import Kubectl
 
 
 @pytest.fixture
@@ -40,3 +42,8 @@ def test_why_it_closed_is_kubectls_last_word(said: list[str]) -> None:
 
 def test_more_connections_than_a_pipe_holds_do_not_stop_it(said: list[str]) -> None:
     assert follow("yes 'Handling connection for 3000' | head -n 20000", said) == (0, "")
+
+
+def test_the_door_closes_when_the_cluster_is_removed_with_its_kubectl(tmp_path: Path, said: list[str]) -> None:
+    door.hold(Kubectl(tmp_path / "kubeconfig", tmp_path / "kubectl"), "ui", "system", said.append)
+    assert said[-1] == "the cluster has been removed"
