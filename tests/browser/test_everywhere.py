@@ -87,7 +87,7 @@ def test_planted_faults_are_heard_and_found(page: Page, served: Served, heard: H
     page.evaluate("""() => {
         document.documentElement.removeAttribute('lang')
         const main = document.querySelector('main')
-        main.insertAdjacentHTML('beforeend', '<button></button><p class="bg-accent-fill text-accent">hardly to be read</p>')
+        main.insertAdjacentHTML('beforeend', '<button></button><p class="bg-accent-fill text-accent">faint</p>')
         main.append(Object.assign(document.createElement('script'), { text: 'window.ran = true' }))
         main.append(Object.assign(document.createElement('img'), { src: 'http://elsewhere.example/a.png', alt: '' }))
     }""")
