@@ -58,7 +58,7 @@ export function linkLooks(chain: readonly ConditionView[], open: Look): Look[] {
 /** The reason in words, where it says more than the state's own word does. */
 export function because(look: Look, reason: string): string {
   const said = words(reason)
-  return said === look.word.toLowerCase() ? '' : said
+  return said === look.word.toLowerCase() || reason === 'NotSelected' ? '' : said
 }
 
 const LANGUAGES: Readonly<Record<string, string>> = {
