@@ -59,7 +59,7 @@ AGENTS = ("java", "python", "nodejs")
 SHOP = ("frontend-nodejs", "cart-python", "pricing-java", "load-go")
 
 
-def all_images(collector: Path | None = None) -> list[ImageSpec]:
+def all_images(collector: Path | None = None, say: Say = print) -> list[ImageSpec]:
     """Every image. `collector` is the collector's static binary; by default the one that cluster/builds.py makes.
 
     Its image is the last: a first build of the binary takes minutes, which the others use.
@@ -88,7 +88,7 @@ def all_images(collector: Path | None = None) -> list[ImageSpec]:
             "collector",
             "manifests/images/collector.Dockerfile",
             (),
-            (("build/otelcol", (lambda: collector) if collector else _collector),),
+            (("build/otelcol", lambda: collector or _collector(say)),),
         ),
     ]
 
@@ -240,10 +240,10 @@ def _alone(cache: Path, say: Say, timeout: float = 1800) -> Iterator[None]:
         yield
 
 
-def _collector() -> Path:
+def _collector(say: Say) -> Path:
     from cluster import builds  # made only when the image is: a Go build takes minutes
 
-    return builds.collector()
+    return builds.collector(say)
 
 
 def main() -> int:
@@ -257,8 +257,8 @@ def main() -> int:
     steps = Steps()
     try:
         packages.ensure(steps)
-        specs = [s for s in all_images(given.collector) if not given.names or s.name in given.names]
         with steps.step("the images") as step:
+            specs = [s for s in all_images(given.collector, step.say) if not given.names or s.name in given.names]
             built = ensure(specs, step.say)
             step.note(f"{len(built)} images")
     except (BuildError, ClusterError) as error:

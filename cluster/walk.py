@@ -295,7 +295,7 @@ def walk(name: str, *, hold: bool) -> None:
     elsewhere = foreign(cluster)
     packages.ensure(steps)
     with steps.step("the images") as step:
-        built = images.ensure(images.all_images(), step.say)
+        built = images.ensure(images.all_images(say=step.say), step.say)
         step.note(f"{len(built)} images")
     if elsewhere:
         with steps.step(f"the cluster of {elsewhere}") as step:
