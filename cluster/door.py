@@ -54,11 +54,11 @@ def _hold(kubectl: Kubectl, service: str, namespace: str, say: Callable[[str], N
         except FileNotFoundError:
             say("the cluster has been removed")
             return
-        try:
-            port, why = _follow(forward, port, say)
-        finally:
-            forward.terminate()
-            forward.wait(timeout=10)
+        with forward:  # at its end: waits, and closes our side of the pipe
+            try:
+                port, why = _follow(forward, port, say)
+            finally:
+                forward.terminate()
         if why != told:
             say(f"the port-forward ended; opening it again. {why}".rstrip())
         told = why
