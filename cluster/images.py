@@ -260,7 +260,7 @@ def main() -> int:
         with steps.step("the images") as step:
             specs = [s for s in all_images(given.collector, step.say) if not given.names or s.name in given.names]
             built = ensure(specs, step.say)
-            step.note(f"{len(built)} images")
+            step.note(f"{len(built)} archives in {cache_directory() / 'images'}")
     except (BuildError, ClusterError) as error:
         print(error, file=sys.stderr)
         return 1
