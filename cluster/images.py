@@ -258,7 +258,10 @@ def main() -> int:
     try:
         packages.ensure(steps)
         with steps.step("the images") as step:
-            specs = [s for s in all_images(given.collector, step.say) if not given.names or s.name in given.names]
+            specs = all_images(given.collector, step.say)
+            if unknown := set(given.names) - {spec.name for spec in specs}:
+                raise BuildError(f"no such image: {', '.join(sorted(unknown))}")
+            specs = [spec for spec in specs if not given.names or spec.name in given.names]
             built = ensure(specs, step.say)
             step.note(f"{len(built)} archives in {cache_directory() / 'images'}")
     except (BuildError, ClusterError) as error:
