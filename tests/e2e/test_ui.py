@@ -5,9 +5,9 @@ One story in order. What it switches on it takes back at its end, and the pod te
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -25,7 +25,7 @@ RESTARTED_SECONDS = 240
 ENDPOINT = f"http://store.{walk.STORE}:4318"
 
 
-def forwarded_port(kubectl: Kubectl, service: str, namespace: str) -> tuple[Any, int]:
+def forwarded_port(kubectl: Kubectl, service: str, namespace: str) -> tuple[subprocess.Popen[str], int]:
     """A port-forward, and the free port of this machine that it took."""
     forward = kubectl.popen("port-forward", "--address=localhost", f"svc/{service}", f":{door.PORT}", "-n", namespace)
     assert forward.stdout is not None
@@ -36,8 +36,15 @@ def forwarded_port(kubectl: Kubectl, service: str, namespace: str) -> tuple[Any,
             threading.Thread(target=forward.stdout.read, daemon=True).start()
             return forward, int(found[1])
         said.append(line)
-    forward.wait(timeout=10)
+    end(forward)
     raise KubectlError("".join(said).strip() or "the port-forward ended without a word")
+
+
+def end(forward: subprocess.Popen[str]) -> None:
+    """Its process, and our side of its pipe."""
+    forward.terminate()
+    with forward:
+        forward.wait(timeout=10)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +54,7 @@ def url(shop: Shop) -> Iterator[str]:
         "a port-forward to the UI", OPEN_SECONDS, lambda: forwarded_port(shop.kubectl, "odigos-ui", walk.SYSTEM)
     )
     yield f"http://localhost:{port}"
-    forward.terminate()
-    forward.wait(timeout=10)
+    end(forward)
 
 
 @pytest.fixture(scope="module")

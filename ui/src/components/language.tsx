@@ -90,7 +90,7 @@ function EvidenceList({ evidence }: { evidence: readonly EvidenceView[] }) {
     <ul className="mt-1.5 space-y-1.5">
       {evidence.map((piece, index) => (
         <li key={index} className="rounded-md bg-sunken px-2.5 py-1.5">
-          <span className="block text-muted">{piece.rule}</span>
+          <span className="block text-muted">{piece.rule.replaceAll('-', ' ')}</span>
           <code className="font-mono text-[0.8125rem]">{piece.saw}</code>
         </li>
       ))}

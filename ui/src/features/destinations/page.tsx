@@ -187,7 +187,7 @@ function Numbers({ item, rates }: { item: DestinationView; rates?: Rates }) {
           <dt className="text-[0.8125rem] text-muted">{name}</dt>
           <dd className="tabular-nums">
             <span className="font-semibold">{count(total)}</span>
-            {rate !== undefined && <span className="ml-1.5 text-sm text-muted">{rate < 10 ? rate.toFixed(1) : count(Math.round(rate))}/s</span>}
+            {rate !== undefined && <span className="ml-1.5 text-sm text-muted">{rate > 0 && rate < 10 ? rate.toFixed(1) : count(Math.round(rate))}/s</span>}
           </dd>
         </div>
       ))}

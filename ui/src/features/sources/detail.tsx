@@ -202,7 +202,7 @@ function Container({ container, isOnly }: { container: ContainerView; isOnly: bo
           <StatePill look={{ word: capital(words(container.reason)), tone: 'warn', icon: 'barred' }} />
         </div>
       )}
-      {container.message && <p className="mt-2 text-muted">{container.message}</p>}
+      {container.message && container.reason !== 'Enabled' && <p className="mt-2 text-muted">{container.message}</p>}
       {container.otherAgents.length > 0 && (
         <p className="mt-2 flex gap-2 text-warn">
           <Icon name="alert" className="mt-1 size-4" />
@@ -228,7 +228,7 @@ function Container({ container, isOnly }: { container: ContainerView; isOnly: bo
               <tbody>
                 {container.evidence.map((piece, index) => (
                   <tr key={index} className="border-t border-line align-top">
-                    <td className="min-w-28 py-2 pr-4">{piece.rule}</td>
+                    <td className="min-w-28 py-2 pr-4">{piece.rule.replaceAll('-', ' ')}</td>
                     <td className="min-w-40 py-2 pr-4 font-mono text-[0.8125rem] break-all">{piece.saw}</td>
                     {isDisputed && <td className="py-2 pr-4 whitespace-nowrap">{language(piece.says)}</td>}
                     <td className="py-2 text-right tabular-nums">{piece.weight}</td>
