@@ -33,7 +33,7 @@ down: venv ## Remove everything `make run` made: its cluster, or, with KUBECONFI
 
 .PHONY: clean
 clean: ## Remove the build cache, the virtual environment and built files (run `make down` first)
-	rm -rf $(CACHE) .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache ui/node_modules ui/.next ui/out src/odigos_cp/web/static
+	rm -rf $(CACHE) .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache ui/node_modules ui/.next ui/out ui/tsconfig.tsbuildinfo ui/next-env.d.ts src/odigos_cp/web/static tests/browser/pictures
 
 ##@ Test it
 

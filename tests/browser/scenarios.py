@@ -295,7 +295,7 @@ def healthy() -> World:
                 "reports",
                 "python",
                 2,
-                stop=("RolledOut", ("Unknown", "InProgress", "1 of 2 pods are of the newest template.")),
+                stop=("RolledOut", ("Unknown", "InProgress", "Of the newest template: 1 of 2 pods.")),
                 minutes=5.1,
             ),
             App("billing", "ledger-db", "", 1, "StatefulSet", wanted=False),
@@ -335,7 +335,7 @@ def thousand() -> World:
         elif number % 97 == 3:
             stop = (
                 "RolledOut",
-                ("False", "Failed", "1 of 2 pods are of the newest template, and they do not get ready."),
+                ("False", "Failed", "Of the newest template: 1 of 2 pods, and they do not get ready."),
             )
         elif number % 41 == 5:
             stop = ("RolledOut", ("Unknown", "Queued", "10 workloads restart now, and no more than 10 may."))
@@ -356,7 +356,7 @@ def broken() -> World:
                 "RolledOut",
                 "False",
                 "Failed",
-                "1 of 3 pods are of the newest template, and they do not get ready: CrashLoopBackOff in container app.",
+                "Of the newest template: 1 of 3 pods, and they do not get ready: CrashLoopBackOff in container app.",
                 "python",
                 pods=3,
             ),
@@ -373,7 +373,7 @@ def broken() -> World:
                 "PodsInjected",
                 "False",
                 "SomePodsInjected",
-                "1 of 3 pods carry the agent. Some started without it although they should have it: the webhook could "
+                "Pods with the agent: 1 of 3. Some started without it although they should have it: the webhook could "
                 "not be reached then, or it refused them (see the log of odigos). Restart the workload.",
                 "nodejs",
                 pods=3,

@@ -143,14 +143,14 @@ def _follow(before: Rollout, wanted: str, rolled: Rolled) -> _Verdict:
     if not wanted and before.state == "idle":
         return _Verdict("False", RolledOutReason.NOT_NEEDED, "There is nothing to bring into its pods.", IDLE)
     current = before if before.hash == wanted else Rollout(hash=wanted, previous_hash=before.hash)
-    count = f"{rolled.updated} of {rolled.wanted} pods are of the newest template"
+    count = f"Of the newest template: {rolled.updated} of {rolled.wanted} pods"
     rolling = current.model_copy(update={"state": "rolling", "queued_since": ""})
     match rolled.progress:
         case Progress.DONE if not wanted:
             return _Verdict("False", RolledOutReason.NOT_NEEDED, "Its pods are again as they were before.", IDLE)
         case Progress.DONE:
             done = current.model_copy(update={"state": "done", "queued_since": ""})
-            return _Verdict("True", RolledOutReason.ROLLED_OUT, f"All of its {rolled.wanted} pods were replaced.", done)
+            return _Verdict("True", RolledOutReason.ROLLED_OUT, _replaced(rolled.wanted), done)
         case Progress.STUCK:
             failed = current.model_copy(update={"state": "failed", "queued_since": ""})
             message = f"{count}, and they do not get ready: {rolled.message}"
@@ -163,6 +163,10 @@ def _follow(before: Rollout, wanted: str, rolled: Rolled) -> _Verdict:
             return _Verdict("False", RolledOutReason.MANUAL, message, current.model_copy(update={"state": "idle"}))
         case Progress.ROLLING:
             return _Verdict("Unknown", RolledOutReason.IN_PROGRESS, f"{count}.", rolling)
+
+
+def _replaced(pods: int) -> str:
+    return "Its one pod was replaced." if pods == 1 else f"All of its {pods} pods were replaced."
 
 
 def _by_hand(application: InstrumentedApplication, wanted: str) -> str:
@@ -199,19 +203,24 @@ def _count(pods: Sequence[Pod], wanted: str) -> tuple[ConditionStatus, PodsInjec
     marks = [pod.metadata.annotations.get(INJECTED_ANNOTATION, "") for pod in pods]
     if not wanted:
         left = sum(bool(mark) for mark in marks)
-        message = f"{left} pods still carry an agent until they are replaced." if left else "No pod carries an agent."
+        still = f"{left} of its pods still carry an agent until they are replaced."
+        message = still if left else "No pod carries an agent."
         return "False", PodsInjectedReason.NOT_WANTED, message
     if not pods:
         return "Unknown", PodsInjectedReason.NO_PODS, "It has no pods; those to come will be injected."
     done = sum(mark == wanted for mark in marks)
     if done == len(pods):
-        return "True", PodsInjectedReason.ALL, f"All {done} pods carry the agent."
+        return (
+            "True",
+            PodsInjectedReason.ALL,
+            "Its one pod carries the agent." if done == 1 else f"All {done} pods carry the agent.",
+        )
     if any(
         pod.metadata.labels.get(INSTRUMENTED_LABEL) == wanted and not mark
         for pod, mark in zip(pods, marks, strict=True)
     ):
         message = (
-            f"{done} of {len(pods)} pods carry the agent. Some started without it although they should have it: the "
+            f"Pods with the agent: {done} of {len(pods)}. Some started without it although they should have it: the "
             "webhook could not be reached then, or it refused them (see the log of odigos). Restart the workload."
         )
         return "False", PodsInjectedReason.SOME if done else PodsInjectedReason.NONE, message
@@ -219,7 +228,7 @@ def _count(pods: Sequence[Pod], wanted: str) -> tuple[ConditionStatus, PodsInjec
         return (
             "Unknown",
             PodsInjectedReason.SOME,
-            f"{done} of {len(pods)} pods carry the agent; the others are being replaced.",
+            f"Pods with the agent: {done} of {len(pods)}; the others are being replaced.",
         )
     return "Unknown", PodsInjectedReason.NONE, "No pod carries the agent yet; they are replaced one after the other."
 
