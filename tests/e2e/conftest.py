@@ -33,6 +33,15 @@ class Shop:
         deployments = self.kubectl.json("get", "deployments", "-n", walk.SHOP)["items"]
         return {d["metadata"]["name"]: json.dumps(d["spec"]["template"], sort_keys=True) for d in deployments}
 
+    def take_back(self) -> None:
+        """Nobody wishes anything of the shop any more, and it is as it was before."""
+        self.kubectl("delete", "sources", "--all", "-n", walk.SHOP)
+
+        def is_as_before() -> bool | None:
+            return True if not walk.applications(self.kubectl) and self.templates() == self.before else None
+
+        walk.until("the shop as it was before", 180, is_as_before, lambda: walk.why_not(self.kubectl))
+
     def pods(self) -> list[dict[str, Any]]:
         pods = self.kubectl.json("get", "pods", "-n", walk.SHOP)["items"]
         return [p for p in pods if "deletionTimestamp" not in p["metadata"]]
@@ -56,3 +65,9 @@ def shop(installed: Kubectl) -> Iterator[Shop]:
     shop.before.update(shop.templates())
     yield shop
     installed("delete", "namespace", walk.SHOP, walk.STORE, "--ignore-not-found", timeout=180)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unchosen(shop: Shop) -> None:
+    """Each story begins with a shop of which nobody has chosen anything, whatever became of the one before."""
+    shop.take_back()
