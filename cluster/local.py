@@ -37,8 +37,11 @@ from cluster.steps import Step, Steps
 READY_SECONDS = 120.0
 LOCK_SECONDS = 600.0
 TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
-READY = "{range .items[*]}{.status.conditions[?(@.type=='Ready')].status} {end}"
-RENEWED = "{range .items[*]}{.spec.renewTime} {end}"
+READY = (
+    "{range .items[*]}{.metadata.name} "
+    "{range .status.conditions[?(@.type=='Ready')]}{.lastHeartbeatTime} {.status} {end}{end}"
+)
+RENEWED = "{range .items[*]}{.metadata.name} {.spec.renewTime} {end}"
 CONTROL_HOLDER = f"{CONTROL}/namespaces"
 
 
@@ -188,15 +191,18 @@ class LocalCluster:
         return node_images.bring(holder, images)
 
     def _wait_nodes(self, kubectl: Kubectl, since: str) -> None:
-        """Ready is what a node said last, perhaps before its kubelet was killed: its lease must be newer."""
+        """Ready is what a node said last, perhaps before its kubelet was killed: it must have been heard of since."""
+
+        def words(*arguments: str) -> list[str]:
+            return kubectl("get", *arguments, check=False).split()
 
         def look() -> bool | None:
-            ready = kubectl("get", "nodes", "-o", f"jsonpath={READY}", check=False).split()
-            renewed = kubectl(
-                "get", "leases", "-n", "kube-node-lease", "-o", f"jsonpath={RENEWED}", check=False
-            ).split()
-            everyone = len(ready) == len(renewed) == len(self.spec.nodes)
-            return True if everyone and set(ready) == {"True"} and min(renewed) >= since else None
+            said = words("nodes", "-o", f"jsonpath={READY}")
+            ready = {name: heard for name, heard, status in zip(*[iter(said)] * 3, strict=False) if status == "True"}
+            leases = words("leases", "-n", "kube-node-lease", "-o", f"jsonpath={RENEWED}")
+            renewed = dict(zip(*[iter(leases)] * 2, strict=False))
+            heard = [max(ready[n.name], renewed.get(n.name, "")) for n in self.spec.nodes if n.name in ready]
+            return True if len(heard) == len(self.spec.nodes) and min(heard) >= since else None
 
         needs = [name for n in self.spec.nodes for name in node.programs(n)]
         self.processes.wait("both nodes are Ready", READY_SECONDS, look, needs)
