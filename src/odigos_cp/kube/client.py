@@ -48,6 +48,8 @@ REFRESH_SECONDS: Final = 10.0
 """A refused token makes the access be read again, but not more often than this."""
 LOAD_SECONDS: Final = 30.0
 """An exec plugin may ask a cloud for a token."""
+LINGER_SECONDS: Final = 0.1
+"""A call that was cancelled says goodbye to the server on its own; before the loop may end, that is waited for."""
 READ_RETRIES: Final = 2
 ERROR_BYTES: Final = 64 * 1024
 
@@ -84,6 +86,7 @@ class Client:
         self._loading = anyio.Lock()
         self._timeout = timeout
         self._warned: set[str] = set()
+        self._interrupted = False
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=30),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -116,6 +119,8 @@ class Client:
 
     async def aclose(self) -> None:
         await self._session.close()
+        if self._interrupted:
+            await anyio.sleep(LINGER_SECONDS)
 
     # Reads
 
@@ -347,7 +352,7 @@ class Client:
         response = await self._sent(action, verb, resource, method, path, params, deadline, data, content_type)
         if response is None or response.status == 401:
             if response is not None:
-                response.close()
+                _drop(response)
             await self._refresh(older_than=REFRESH_SECONDS)
             response = await self._sent(
                 action, verb, resource, method, path, params, deadline, data, content_type, final=True
@@ -361,7 +366,7 @@ class Client:
             if response.content.at_eof():
                 response.release()
             else:
-                response.close()  # the rest of a stream is of no use, nor is its connection
+                _drop(response)
 
     async def _sent(
         self,
@@ -406,6 +411,9 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             REQUESTS.inc(verb, resource, "unreachable")
             raise errors.Unreachable(f"no answer from {access.host}: {_why(error)}", action=action) from error
+        except BaseException:
+            self._interrupted = True
+            raise
         REQUESTS.inc(verb, resource, str(response.status))
         return response
 
@@ -431,6 +439,14 @@ class Client:
             if text not in self._warned and len(self._warned) < 100:
                 self._warned.add(text)
                 log.warning("api_warning", text=text[:500], path=response.url.path)
+
+
+def _drop(response: aiohttp.ClientResponse) -> None:
+    """The rest of it is of no use, nor is its connection: without the goodbyes of TLS, for which a server that is gone
+    would be waited for."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
+    response.close()
 
 
 async def _first_bytes(response: aiohttp.ClientResponse, limit: int) -> bytes:
