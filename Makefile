@@ -38,7 +38,14 @@ clean: ## Remove the build cache, the virtual environment and built files (run `
 ##@ Test it
 
 .PHONY: test
-test: check built test-fast test-browser test-cluster ## Every test: checks, fast ones, the browser, and the walk on a real two-node cluster
+test: check built jdk chromium ## Every test: checks, then side by side the fast and the browser's, and those on a real two-node cluster
+	@$(MAKE) --no-print-directory -j2 --output-sync=line test-here test-cluster
+
+.PHONY: test-here
+test-here: ## What needs nothing but this machine: the fast tests, the browser's, and those that treat a cluster badly
+	$(BIN)/pytest $(FAST_TESTS) -q
+	$(BIN)/pytest tests/browser -q
+	$(BIN)/pytest tests/local/test_whole_cluster.py -q
 
 .PHONY: test-fast
 test-fast: venv jdk ## The tests that need no cluster and no browser
@@ -50,7 +57,7 @@ test-browser: venv ui chromium ## The UI in a real headless Chromium
 
 .PHONY: test-cluster
 test-cluster: venv ui chromium ## The tests on a real cluster; KEEP=1 leaves it running for the next time
-	$(BIN)/pytest tests/local/test_whole_cluster.py tests/cluster tests/e2e -q $(if $(KEEP),--keep-cluster)
+	$(BIN)/pytest tests/cluster tests/e2e -q $(if $(KEEP),--keep-cluster)
 
 ##@ Change it
 

@@ -1,7 +1,7 @@
 """What every layer of tests shares: one real cluster a session, made only when a test asks for it.
 
 The cluster is named `test` and stands beside the one of `make run`. It is removed at the end, unless `--keep-cluster`
-says that the next session shall find it warm; what the tests made in it, they take away themselves.
+says that the next session shall find it warm; then what the tests made in it, they take away themselves.
 """
 
 from __future__ import annotations

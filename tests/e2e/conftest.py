@@ -48,23 +48,31 @@ class Shop:
 
 
 @pytest.fixture(scope="session")
-def installed(local_cluster: LocalCluster, kubectl: Kubectl) -> Iterator[Kubectl]:
+def stays(request: pytest.FixtureRequest) -> bool:
+    """Whether the cluster is there for another session, so that what was made in it must be taken away."""
+    return bool(request.config.getoption("--keep-cluster"))
+
+
+@pytest.fixture(scope="session")
+def installed(local_cluster: LocalCluster, kubectl: Kubectl, stays: bool) -> Iterator[Kubectl]:
     """odigos-cp as a user installs it, from images built here."""
     built = images.ensure(images.all_images(), print)
     local_cluster.import_images([image.archive for image in built])
     walk.install(kubectl, built)
     yield kubectl
-    kubectl("delete", "-k", str(walk.ROOT / "manifests/overlays/local"), "--ignore-not-found", timeout=180)
+    if stays:
+        kubectl("delete", "-k", str(walk.ROOT / "manifests/overlays/local"), "--ignore-not-found", timeout=180)
 
 
 @pytest.fixture(scope="session")
-def shop(installed: Kubectl) -> Iterator[Shop]:
+def shop(installed: Kubectl, stays: bool) -> Iterator[Shop]:
     walk.deploy_store(installed)
     walk.deploy_shop(installed)
     shop = Shop(installed, {})
     shop.before.update(shop.templates())
     yield shop
-    installed("delete", "namespace", walk.SHOP, walk.STORE, "--ignore-not-found", timeout=180)
+    if stays:
+        installed("delete", "namespace", walk.SHOP, walk.STORE, "--ignore-not-found", timeout=180)
 
 
 @pytest.fixture(scope="module", autouse=True)
