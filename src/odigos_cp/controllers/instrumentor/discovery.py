@@ -7,11 +7,11 @@ effective.py's. A key of the first controller is an application's, which names i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from odigos_cp.api.application import APPLICATIONS, application_key
-from odigos_cp.api.builtin import NAMESPACES, WORKLOADS, Namespace, Workload
+from odigos_cp.api.builtin import NAMESPACES, WORKLOADS, Namespace
 from odigos_cp.api.configuration import CONFIGURATION_NAME, CONFIGURATIONS
 from odigos_cp.api.meta import Key, key_of
 from odigos_cp.api.source import SOURCES, Source
@@ -113,19 +113,12 @@ def _watches(stores: Stores) -> list[Watch[Any]]:
         return [key for namespace in stores[NAMESPACES].keys() for key in in_namespace(namespace.name)]  # noqa: SIM118 - a store, not a dict
 
     return [
-        *(Watch(cached, _of_workload(kind)) for kind, cached in WORKLOADS.items()),
+        *observing.workload_watches(),
         Watch(APPLICATIONS),
         Watch(SOURCES, of_source),
         Watch(NAMESPACES, of_namespace),
         Watch(CONFIGURATIONS, of_configuration),
     ]
-
-
-def _of_workload(kind: str) -> Callable[[Change[Workload]], Iterable[Key]]:
-    def keys(change: Change[Workload]) -> Iterable[Key]:
-        return (application_key(change.key.namespace, kind, change.key.name),)
-
-    return keys
 
 
 def _source_watches(stores: Stores) -> list[Watch[Any]]:

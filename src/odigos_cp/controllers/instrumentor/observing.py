@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from odigos_cp.api.application import application_key
 from odigos_cp.api.builtin import PODS, WORKLOADS, Pod, Workload
 from odigos_cp.api.meta import Key
 from odigos_cp.api.source import SOURCES
 from odigos_cp.domain import ownership
+from odigos_cp.kube.controller import Watch
+from odigos_cp.kube.store import Change
 from odigos_cp.kube.stores import Stores
 
 BY_NAMESPACE = "namespace"
@@ -41,3 +44,15 @@ def workload(stores: Stores, key: Key) -> Workload | None:
 def pods(stores: Stores, key: Key) -> tuple[Pod, ...]:
     """The pods of the application's workload that have not ended."""
     return tuple(p for p in stores[PODS].by(BY_APPLICATION, key) if ownership.is_alive(p))
+
+
+def workload_watches() -> list[Watch[Any]]:
+    """Every workload, by the key of its application."""
+    return [Watch(kind, _application_key_of(name)) for name, kind in WORKLOADS.items()]
+
+
+def _application_key_of(kind: str) -> Callable[[Change[Workload]], Iterable[Key]]:
+    def keys(change: Change[Workload]) -> Iterable[Key]:
+        return (application_key(change.key.namespace, kind, change.key.name),)
+
+    return keys

@@ -7,11 +7,11 @@ what it has just granted itself: so no more workloads restart at once than may.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from odigos_cp.api.application import APPLICATIONS, InstrumentedApplication, application_key
-from odigos_cp.api.builtin import PODS, WORKLOADS, Pod, Workload
+from odigos_cp.api.application import APPLICATIONS, InstrumentedApplication
+from odigos_cp.api.builtin import PODS, Pod
 from odigos_cp.api.configuration import CONFIGURATIONS
 from odigos_cp.api.meta import Key, key_of
 from odigos_cp.controllers import configuration
@@ -95,7 +95,7 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
         Watch(APPLICATIONS, waiting),
         Watch(PODS, _of_pod),
         Watch(CONFIGURATIONS, all_waiting),
-        *(Watch(kind, _of_workload(name)) for name, kind in WORKLOADS.items()),
+        *observing.workload_watches(),
     ]
     return [Controller("instrumentor/rollout", reconcile, watches, stores, concurrency=1)]
 
@@ -111,10 +111,3 @@ def _queued(stores: Stores) -> list[Key]:
 def _of_pod(change: Change[Pod]) -> Iterable[Key]:
     pod = change.after or change.before
     return observing.application_of(pod) if pod else ()
-
-
-def _of_workload(kind: str) -> Callable[[Change[Workload]], Iterable[Key]]:
-    def keys(change: Change[Workload]) -> Iterable[Key]:
-        return (application_key(change.key.namespace, kind, change.key.name),)
-
-    return keys
