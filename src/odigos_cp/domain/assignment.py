@@ -40,14 +40,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     def decide(
         status: ConditionStatus, reason: AssignedReason, message: str, collector: CollectorAssignment | None = None
     ) -> Plan:
-        said: Condition = conditions.say(
-            application.status.conditions,
-            ApplicationCondition.COLLECTOR_ASSIGNED,
-            status,
-            reason,
-            message,
-            now=now,
-            generation=application.metadata.generation or None,
+        said: Condition = conditions.about(
+            application, ApplicationCondition.COLLECTOR_ASSIGNED, status, reason, message, now
         )
         writes = apply_status(APPLICATIONS, application, MANAGER, {"collector": collector}, [said])
         return Plan(writes, because=reason)

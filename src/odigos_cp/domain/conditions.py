@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Protocol
 
-from odigos_cp.api.meta import Condition, ConditionStatus, find_condition
+from odigos_cp.api.meta import Condition, ConditionStatus, Metadata, find_condition
 
 MESSAGE_LIMIT = 1024
 
@@ -54,6 +55,28 @@ def say(
         last_transition_time=before.last_transition_time if same and before else rfc3339(now),
         observed_generation=generation,
     )
+
+
+class Told(Protocol):
+    """An object whose status has conditions."""
+
+    @property
+    def metadata(self) -> Metadata: ...
+    @property
+    def status(self) -> Conditions: ...
+
+
+class Conditions(Protocol):
+    @property
+    def conditions(self) -> tuple[Condition, ...]: ...
+
+
+def about(
+    resource: Told, type_: str, status: ConditionStatus | bool | None, reason: str, message: str, now: datetime
+) -> Condition:
+    """The condition to write about a custom resource as it was seen."""
+    generation = resource.metadata.generation or None
+    return say(resource.status.conditions, type_, status, reason, message, now=now, generation=generation)
 
 
 _WORDS: dict[bool | None, ConditionStatus] = {True: "True", False: "False", None: "Unknown"}

@@ -67,15 +67,7 @@ def _render(group: CollectorsGroup, destinations: Iterable[Destination]) -> Rend
 
 def _told(destination: Destination, now: datetime) -> tuple[Apply, ...]:
     status, reason, message = _verdict(destination)
-    said = conditions.say(
-        destination.status.conditions,
-        DestinationCondition.CONFIGURED,
-        status,
-        reason,
-        message,
-        now=now,
-        generation=destination.metadata.generation or None,
-    )
+    said = conditions.about(destination, DestinationCondition.CONFIGURED, status, reason, message, now)
     return apply_status(DESTINATIONS, destination, MANAGER, {}, [said])
 
 
@@ -86,15 +78,7 @@ def _told_to_do_nothing(action: Action, now: datetime) -> tuple[Apply, ...]:
         if action.spec.disabled
         else (RuleReason.NOT_IMPLEMENTED_YET, "This version does not carry out actions: telemetry passes unchanged.")
     )
-    said = conditions.say(
-        action.status.conditions,
-        "Applied",
-        False,
-        reason,
-        message,
-        now=now,
-        generation=action.metadata.generation or None,
-    )
+    said = conditions.about(action, "Applied", False, reason, message, now)
     return apply_status(ACTIONS, action, MANAGER, {}, [said])
 
 

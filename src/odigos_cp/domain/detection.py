@@ -325,12 +325,4 @@ def _only_say(
 def _say(
     application: InstrumentedApplication, status: ConditionStatus, reason: DetectedReason, message: str, now: datetime
 ) -> Condition:
-    return conditions.say(
-        application.status.conditions,
-        ApplicationCondition.RUNTIME_DETECTED,
-        status,
-        reason,
-        message,
-        now=now,
-        generation=application.metadata.generation or None,
-    )
+    return conditions.about(application, ApplicationCondition.RUNTIME_DETECTED, status, reason, message, now)

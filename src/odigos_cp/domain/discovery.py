@@ -86,13 +86,5 @@ def _body(key: Key, workload: Workload, kind: str, spec: ApplicationSpec) -> App
 
 
 def _marked(application: InstrumentedApplication, wish: Wish, now: datetime) -> tuple[Apply, ...]:
-    said = conditions.say(
-        application.status.conditions,
-        ApplicationCondition.MARKED,
-        wish.enabled,
-        wish.reason,
-        wish.message,
-        now=now,
-        generation=application.metadata.generation or None,
-    )
+    said = conditions.about(application, ApplicationCondition.MARKED, wish.enabled, wish.reason, wish.message, now)
     return apply_status(APPLICATIONS, application, MANAGER, {}, [said])

@@ -48,14 +48,6 @@ def plan(configuration: OdigosConfiguration | None, namespace: str, now: datetim
     else:
         reason, message = "InUse", "status.effective has every setting and where it comes from."
         effective = dict(settings(configuration.spec))
-    said = conditions.say(
-        configuration.status.conditions,
-        IN_USE,
-        name == CONFIGURATION_NAME,
-        reason,
-        message,
-        now=now,
-        generation=configuration.metadata.generation or None,
-    )
+    said = conditions.about(configuration, IN_USE, name == CONFIGURATION_NAME, reason, message, now)
     writes = apply_status(CONFIGURATIONS, configuration, MANAGER, {"effective": effective}, [said])
     return Plan(writes, because="the settings changed")

@@ -148,15 +148,7 @@ def _say(
     message: str,
     now: datetime,
 ) -> Plan:
-    said: Condition = conditions.say(
-        application.status.conditions,
-        ApplicationCondition.AGENT_ENABLED,
-        status,
-        reason,
-        message,
-        now=now,
-        generation=application.metadata.generation or None,
-    )
+    said: Condition = conditions.about(application, ApplicationCondition.AGENT_ENABLED, status, reason, message, now)
     writes = apply_status(APPLICATIONS, application, MANAGER, {"injection": decided}, [said])
     return Plan(writes, because=f"{reason}: plan {decided.hash if decided else ''}".rstrip())
 

@@ -241,8 +241,7 @@ def _say(
     message: str,
     now: datetime,
 ) -> Condition:
-    generation = application.metadata.generation or None
-    return conditions.say(application.status.conditions, type_, status, reason, message, now=now, generation=generation)
+    return conditions.about(application, type_, status, reason, message, now)
 
 
 def after_conflict(observed: Observed, why: str) -> Observed:

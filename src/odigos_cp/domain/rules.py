@@ -85,15 +85,7 @@ def is_sound(rule: InstrumentationRule) -> bool:
 def plan(observed: Observed, now: datetime) -> Plan:
     rule = observed.rule
     status, reason, message = _verdict(observed)
-    said = conditions.say(
-        rule.status.conditions,
-        APPLIED,
-        status,
-        reason,
-        message,
-        now=now,
-        generation=rule.metadata.generation or None,
-    )
+    said = conditions.about(rule, APPLIED, status, reason, message, now)
     return Plan(apply_status(RULES, rule, MANAGER, {}, [said]), because=reason)
 
 

@@ -18,7 +18,6 @@ import re2
 from odigos_cp.api.application import MarkedReason
 from odigos_cp.api.builtin import Namespace
 from odigos_cp.api.configuration import ALWAYS_IGNORED_NAMESPACES, ConfigurationSpec
-from odigos_cp.api.meta import Condition, find_condition
 from odigos_cp.api.source import SOURCES, WORKLOAD_KINDS, ContainerOverride, Source, SourceReason
 from odigos_cp.domain import conditions
 from odigos_cp.domain.plan import NOTHING, Plan, apply_status
@@ -144,11 +143,7 @@ def plan_source(observed: ObservedSource, now: datetime) -> Plan:
         return NOTHING
     reason, message = _judge(observed)
     status = reason is SourceReason.MATCHED
-    before = find_condition(source.status.conditions, MATCHED)
-    generation = source.metadata.generation or None
-    said: Condition = conditions.say(
-        (before,) if before else (), MATCHED, status, reason, message, now=now, generation=generation
-    )
+    said = conditions.about(source, MATCHED, status, reason, message, now)
     return Plan(apply_status(SOURCES, source, MANAGER, {}, [said]), because=f"it means: {reason}")
 
 
