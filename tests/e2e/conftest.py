@@ -12,6 +12,7 @@ import pytest
 from cluster import images, walk
 from cluster.kubectl import Kubectl
 from cluster.local import LocalCluster
+from odigos_cp.api.meta import INJECTED_ANNOTATION
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,13 +35,24 @@ class Shop:
         return {d["metadata"]["name"]: json.dumps(d["spec"]["template"], sort_keys=True) for d in deployments}
 
     def take_back(self) -> None:
-        """Nobody wishes anything of the shop any more, and it is as it was before."""
+        """Nobody wishes anything of the shop any more, it is as it was before, and what it sent is forgotten."""
         self.kubectl("delete", "sources", "--all", "-n", walk.SHOP)
 
         def is_as_before() -> bool | None:
-            return True if not walk.applications(self.kubectl) and self.templates() == self.before else None
+            names = [name for name, template in self.templates().items() if template != self.before[name]]
+            return True if not (names or walk.applications(self.kubectl) or self.leaving()) else None
 
-        walk.until("the shop as it was before", 180, is_as_before, lambda: walk.why_not(self.kubectl))
+        walk.until("the shop as it was before", 240, is_as_before, lambda: walk.why_not(self.kubectl))
+        self.kubectl("delete", "--raw", f"{walk.STORE_API}/api/data")
+
+    def leaving(self) -> list[str]:
+        """Pods that are on their way out, or still carry an agent: they may send until they are gone."""
+        pods = self.kubectl.json("get", "pods", "-n", walk.SHOP)["items"]
+        return [
+            p["metadata"]["name"]
+            for p in pods
+            if "deletionTimestamp" in p["metadata"] or INJECTED_ANNOTATION in p["metadata"].get("annotations", {})
+        ]
 
     def pods(self) -> list[dict[str, Any]]:
         pods = self.kubectl.json("get", "pods", "-n", walk.SHOP)["items"]
