@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -183,6 +183,23 @@ def test_a_refused_label_is_tried_again_without_a_word_until_it_is_granted() -> 
     assert labels == {INSTRUMENTED_LABEL: HASH}
     assert said(after)[1:] == ("Conflict", "it is argo's")
     assert said(decided(refused, LABELLED)[1])[1] == "RolledOut"
+
+
+def test_a_label_that_stays_although_it_was_taken_back_is_told_and_tried_again() -> None:
+    """Another manager has set the same value: the API server calls that no conflict, and leaves it."""
+    begun = decided(application(enabled=False, rollout={"state": "done", "hash": HASH}), LABELLED)
+    assert begun[0].requeue_after == rollout.TAKES_SECONDS + 1
+    assert begun[1] is not None
+    later = NOW + timedelta(seconds=rollout.TAKES_SECONDS + 1)
+    plan = rollout.plan(Observed(KEY, begun[1], LABELLED), later)
+    said_, tried = plan.writes
+    assert isinstance(said_, Apply)
+    assert isinstance(tried, Apply)
+    (condition_,) = [c for c in said_.body["status"]["conditions"] if c["type"] == "RolledOut"]
+    assert (condition_["status"], condition_["reason"]) == ("False", "Conflict")
+    assert "--show-managed-fields" in condition_["message"]
+    assert "spec" not in tried.body
+    assert plan.requeue_after == rollout.CONFLICT_SECONDS
 
 
 def test_a_rollout_that_kubernetes_gives_up_is_failed_with_its_words_and_frees_its_place() -> None:

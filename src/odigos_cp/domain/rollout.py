@@ -30,6 +30,8 @@ from odigos_cp.domain.plan import NOTHING, Apply, Plan, Write, apply_status
 MANAGER = "odigos-instrumentor-rollout"
 QUEUE_SECONDS = 5.0
 CONFLICT_SECONDS = 60.0
+TAKES_SECONDS = 30.0
+"""After so long a label that was written, and is not so, is no matter of waiting."""
 IDLE = Rollout()
 DEFAULTS = RolloutSettings()
 
@@ -116,6 +118,9 @@ def _judge(
     if wanted and not observed.settings.automatic:
         return _Verdict("False", RolledOutReason.MANUAL, _by_hand(application, wanted), before)
     started = before.state == "rolling" and before.hash == wanted
+    if started and told is not None and (conditions.seconds_since(told.last_transition_time, now) or 0) > TAKES_SECONDS:
+        # Taking back a label that somebody else has set too is no conflict for the API server: it just stays.
+        return _Verdict("False", RolledOutReason.CONFLICT, _co_owned(application), before, wanted, CONFLICT_SECONDS)
     if not started and not _has_turn(observed, before):
         since = before.queued_since if before.state == "queued" and before.queued_since else conditions.rfc3339(now)
         queued = Rollout(state="queued", queued_since=since, hash=wanted, previous_hash=there)
@@ -127,7 +132,7 @@ def _judge(
         if wanted
         else "The pods are being replaced by such without it."
     )
-    return _Verdict("Unknown", RolledOutReason.IN_PROGRESS, message, rolling, label=wanted)
+    return _Verdict("Unknown", RolledOutReason.IN_PROGRESS, message, rolling, wanted, TAKES_SECONDS + 1)
 
 
 def _has_turn(observed: Observed, before: Rollout) -> bool:
@@ -175,6 +180,14 @@ def _by_hand(application: InstrumentedApplication, wanted: str) -> str:
     return (
         "rollout.automatic is off, so nothing is restarted by itself. When it suits: "
         f"kubectl patch {workload.kind.lower()} {workload.name} -n {workload.namespace} -p '{label}'"
+    )
+
+
+def _co_owned(application: InstrumentedApplication) -> str:
+    workload = application.spec.workload
+    return (
+        f"The label {INSTRUMENTED_LABEL} was written, and yet is not so: somebody else sets it too. Find who: "
+        f"kubectl get {workload.kind.lower()} {workload.name} -n {workload.namespace} -o yaml --show-managed-fields"
     )
 
 
