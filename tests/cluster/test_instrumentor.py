@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -135,6 +136,13 @@ class Shop:
     async def is_gone(self) -> bool:
         return await self.application() is None and HASH not in await self.template()
 
+    async def has_settings(self) -> bool:
+        try:
+            found = await self.client.get(CONFIGURATIONS, Key(self.namespace, CONFIGURATION_NAME))
+        except NotFound:
+            return False
+        return bool(found.status.effective)
+
     async def says(self, type_: str, status: str, reason: str = "") -> bool:
         app = await self.application()
         said = find_condition(app.status.conditions, type_) if app else None
@@ -216,6 +224,9 @@ async def test_what_is_right_is_written_by_nobody_also_not_after_a_restart(shop:
     async with running(shop.client, shop.namespace, Writer(shop.client)):
         await shop.decide()
         await shop.until(shop.is_rolled_out)
+        for type_, status in (("Marked", "True"), ("RuntimeDetected", "Unknown"), ("PodsInjected", "Unknown")):
+            await shop.until(partial(shop.says, type_, status))
+        await shop.until(shop.has_settings)
     again = Writer(shop.client)
     async with running(shop.client, shop.namespace, again):
         await shop.ask("other", disableInstrumentation=True)  # something to do, so that the rest is known to be done

@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import os
 import ssl
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from urllib.parse import quote
 
 import aiohttp
 import anyio
+import anyio.lowlevel
 import structlog
 from yarl import URL
 
@@ -49,7 +51,7 @@ REFRESH_SECONDS: Final = 10.0
 LOAD_SECONDS: Final = 30.0
 """An exec plugin may ask a cloud for a token."""
 LINGER_SECONDS: Final = 0.1
-"""A call that was cancelled says goodbye to the server on its own; before the loop may end, that is waited for."""
+"""So long the end waits for connections that are just being made."""
 READ_RETRIES: Final = 2
 ERROR_BYTES: Final = 64 * 1024
 
@@ -74,6 +76,53 @@ class Access:
 Load = Callable[[], Awaitable[Access]]
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Leaves no connection open behind its end, whatever was cancelled, and when.
+
+    A connection whose caller is cancelled while it is made is made all the same, and kept for the next call: asyncio's
+    TLS would leave it open for good if it were cancelled at the wrong moment, and nobody would know of it. At the end
+    those that still say goodbye to the server are cut off.
+    """
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self._making: set[asyncio.Task[aiohttp.connector.Connection]] = set()
+        self._made: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+
+    async def connect(self, *what: Any, **how: Any) -> aiohttp.connector.Connection:
+        making = asyncio.get_running_loop().create_task(super().connect(*what, **how))
+        self._making.add(making)
+        making.add_done_callback(self._remember)
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_give_back)
+            raise
+
+    def _remember(self, making: asyncio.Task[aiohttp.connector.Connection]) -> None:
+        self._making.discard(making)
+        made = None if making.cancelled() or making.exception() is not None else making.result().transport
+        if made is not None:
+            self._made.add(made)
+
+    async def end(self) -> None:
+        """A server that does not answer is not waited for."""
+        if self._making:
+            await asyncio.wait(self._making, timeout=LINGER_SECONDS)
+        for making in self._making:
+            making.cancel()
+        await self.close()
+        for transport in self._made:
+            transport.abort()
+        for _ in range(2):
+            await anyio.lowlevel.checkpoint()  # what was aborted is closed in the loop's next rounds
+
+
+def _give_back(making: asyncio.Task[aiohttp.connector.Connection]) -> None:
+    if not making.cancelled() and making.exception() is None:
+        making.result().release()
+
+
 class Client:
     """Make it with `await Client.connect()`, and close it: it is an async context manager."""
 
@@ -86,9 +135,9 @@ class Client:
         self._loading = anyio.Lock()
         self._timeout = timeout
         self._warned: set[str] = set()
-        self._interrupted = False
+        self._connector = _Connector(limit=0, keepalive_timeout=30, ttl_dns_cache=30)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=30),
+            connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"},
             auto_decompress=True,
@@ -118,9 +167,8 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
+        await self._connector.end()
         await self._session.close()
-        if self._interrupted:
-            await anyio.sleep(LINGER_SECONDS)
 
     # Reads
 
@@ -411,9 +459,6 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             REQUESTS.inc(verb, resource, "unreachable")
             raise errors.Unreachable(f"no answer from {access.host}: {_why(error)}", action=action) from error
-        except BaseException:
-            self._interrupted = True
-            raise
         REQUESTS.inc(verb, resource, str(response.status))
         return response
 
