@@ -285,14 +285,8 @@ def _size(bytes_: int) -> str:
 def _told(destination: Destination, verdict: _Verdict, now: datetime) -> Sequence[Write]:
     status = destination.status
     said = find_condition(status.conditions, DestinationCondition.DELIVERING)
-    saying = conditions.say(
-        status.conditions,
-        DestinationCondition.DELIVERING,
-        verdict.status,
-        verdict.reason,
-        verdict.message,
-        now=now,
-        generation=destination.metadata.generation or None,
+    saying = conditions.about(
+        destination, DestinationCondition.DELIVERING, verdict.status, verdict.reason, verdict.message, now
     )
     same_verdict = said is not None and _essence(said) == _essence(saying)
     counted = status.throughput

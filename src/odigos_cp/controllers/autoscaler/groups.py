@@ -17,7 +17,7 @@ from odigos_cp.api.collectors import GATEWAY_GROUP, GROUPS, NODE_GROUP
 from odigos_cp.api.configuration import CONFIGURATIONS
 from odigos_cp.api.destination import DESTINATIONS
 from odigos_cp.api.meta import Key
-from odigos_cp.controllers import configuration
+from odigos_cp.controllers import changes, configuration
 from odigos_cp.controllers.applying import Applier
 from odigos_cp.controllers.autoscaler import observing
 from odigos_cp.domain import groups
@@ -75,9 +75,7 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
         return both
 
     def if_the_wish_changed(change: Change[InstrumentedApplication]) -> Iterable[Key]:
-        before = change.before is not None and change.before.spec.enabled
-        after = change.after is not None and change.after.spec.enabled
-        return both if before != after else ()
+        return both if changes.is_of_wish(change) else ()
 
     def of_its_name(change: Change[Any]) -> Iterable[Key]:
         return both if change.key in both else ()

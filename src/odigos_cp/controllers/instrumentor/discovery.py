@@ -15,7 +15,7 @@ from odigos_cp.api.builtin import NAMESPACES, WORKLOADS, Namespace
 from odigos_cp.api.configuration import CONFIGURATION_NAME, CONFIGURATIONS
 from odigos_cp.api.meta import Key, key_of
 from odigos_cp.api.source import SOURCES, Source
-from odigos_cp.controllers import configuration
+from odigos_cp.controllers import changes, configuration
 from odigos_cp.controllers.applying import Applier
 from odigos_cp.controllers.instrumentor import observing
 from odigos_cp.domain import discovery, effective, ownership, selection
@@ -102,13 +102,13 @@ def _watches(stores: Stores) -> list[Watch[Any]]:
         ]
 
     def of_source(change: Change[Source]) -> Iterable[Key]:
-        return in_namespace(change.key.namespace) if _spec_changed(change) else ()
+        return in_namespace(change.key.namespace) if changes.is_of_spec(change) else ()
 
     def of_namespace(change: Change[Any]) -> Iterable[Key]:
         return in_namespace(change.key.name)
 
     def of_configuration(change: Change[Any]) -> Iterable[Key]:
-        if change.key.name != CONFIGURATION_NAME or not _spec_changed(change):
+        if change.key.name != CONFIGURATION_NAME or not changes.is_of_spec(change):
             return ()
         return [key for namespace in stores[NAMESPACES].keys() for key in in_namespace(namespace.name)]  # noqa: SIM118 - a store, not a dict
 
@@ -127,7 +127,7 @@ def _source_watches(stores: Stores) -> list[Watch[Any]]:
 
     def neighbours(change: Change[Source]) -> Iterable[Key]:
         """A Source may take the last word from another, or give it back."""
-        return in_namespace(change.key.namespace) if _spec_changed(change) else (change.key,)
+        return in_namespace(change.key.namespace) if changes.is_of_spec(change) else (change.key,)
 
     def if_it_came_or_went(change: Change[Any]) -> Iterable[Key]:
         return in_namespace(change.key.namespace) if change.before is None or change.after is None else ()
@@ -136,7 +136,7 @@ def _source_watches(stores: Stores) -> list[Watch[Any]]:
         return in_namespace(change.key.name)
 
     def of_configuration(change: Change[Any]) -> Iterable[Key]:
-        return tuple(stores[SOURCES].keys()) if _spec_changed(change) else ()
+        return tuple(stores[SOURCES].keys()) if changes.is_of_spec(change) else ()
 
     return [
         Watch(SOURCES, neighbours),
@@ -144,11 +144,3 @@ def _source_watches(stores: Stores) -> list[Watch[Any]]:
         Watch(NAMESPACES, of_namespace),
         Watch(CONFIGURATIONS, of_configuration),
     ]
-
-
-def _spec_changed(change: Change[Any]) -> bool:
-    before, after = change.before, change.after
-    if before is None or after is None:
-        return True
-    gone = before.metadata.deletion_timestamp != after.metadata.deletion_timestamp
-    return bool(gone or before.spec != after.spec)

@@ -12,6 +12,7 @@ from typing import Any
 from odigos_cp.api.application import APPLICATIONS, InstrumentedApplication
 from odigos_cp.api.meta import Key
 from odigos_cp.api.rules import RULES
+from odigos_cp.controllers import changes
 from odigos_cp.controllers.applying import Applier
 from odigos_cp.domain import rules
 from odigos_cp.domain.rules import Observed
@@ -39,9 +40,7 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
         return await apply(rules.plan(observed, clock.now())) if observed else None
 
     def if_the_wish_changed(change: Change[InstrumentedApplication]) -> Iterable[Key]:
-        before = change.before is not None and change.before.spec.enabled
-        after = change.after is not None and change.after.spec.enabled
-        if before == after:
+        if not changes.is_of_wish(change):
             return ()
         return [k for k in stores[RULES].keys() if k.namespace in (settings.namespace, change.key.namespace)]  # noqa: SIM118 - a store, not a dict
 
