@@ -88,6 +88,14 @@ class Unreachable(ApiError):
     """No answer: refused, reset, TLS, or the deadline passed; a write may or may not have happened."""
 
 
+class NotSent(Unreachable):
+    """No connection: refused, no such host, a certificate that is not trusted. A write surely has not happened."""
+
+
+class TooLarge(ApiError):
+    """The answer is larger than what is kept in memory for it."""
+
+
 class Terminal(Exception):
     """Raised by a reconciler: do not retry until the object changes; a condition says why."""
 

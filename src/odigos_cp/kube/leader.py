@@ -1,17 +1,25 @@
 """Which replica runs the controllers? The holder of one Lease; and it stops before anyone else may start.
 
-Protocol. A replica takes the Lease when nobody holds it, or when it has not changed for its whole duration by this
-replica's own monotonic clock: times written in a Lease are never compared with ours. The holder renews it each
-`renew_seconds`, every call with a deadline below that. If no renewal that *began* within the last two thirds of the
-duration succeeded, the holder gives up: the work is cancelled and `LostLeadership` ends the process, while the others
-still wait for the last third.
-Guarantee: no two replicas work at once, as long as clocks run at about the same speed and work that is cancelled ends
-within a third of the duration. Caveat: the death of a holder costs the others one duration; SIGTERM does not, it gives
-the Lease back after the work has ended.
+Protocol. A replica takes the Lease when it was given back or never held, or when it has not changed for its whole
+duration by this replica's own monotonic clock: times written in a Lease are never compared with ours. A Lease that was
+deleted, or whose holder was taken out by hand, is waited for in the same way, for its holder may not know of it yet.
+The holder renews it each `renew_seconds`, every call with a deadline below that. If no renewal that *began* within the
+last two thirds of the duration succeeded, the holder gives up: the work is cancelled and `LostLeadership` ends the
+process, while the others still wait for the last third. The work runs within a fence (fence.py) that ends at the same
+moment, so it writes nothing when the cancellation comes late; the watchdog (watchdog.py) ends the process when it does
+not come at all.
+A stop: no write begins any more -> those under way have `DRAIN_SECONDS` to end -> the work is cancelled -> the Lease is
+given back, unless a write's outcome is not known: then it runs out, for that write may still happen.
+An identity is of one life of a process. A restarted pod is another replica to its former life, whose last write may
+still be on its way, and waits for it like all others: a kill costs one duration also when the same pod comes back.
+Guarantee: no two replicas write at once, as long as clocks run at about the same speed. Caveats: the death of a holder
+costs the others one duration; a replica that starts just after the Lease was deleted by hand cannot know that there was
+one, and works beside the holder until that renews, one `renew_seconds` at most.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +31,7 @@ from anyio.abc import TaskStatus
 
 from odigos_cp.api.builtin import LEASES, Lease
 from odigos_cp.api.meta import Key
-from odigos_cp.kube import clock, metrics
+from odigos_cp.kube import clock, fence, metrics
 from odigos_cp.kube.client import Client
 from odigos_cp.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 
@@ -35,7 +43,11 @@ RENEWALS = metrics.counter("odigos_leader_renewals_total", "Tries to renew the L
 MAX_LEASE_SECONDS: Final = 300.0
 """A Lease that claims to last longer is treated as lasting this long: anyone may write nonsense into it."""
 RETRY_SECONDS: Final = 1.0
-RELEASE_SECONDS: Final = 3.0
+DRAIN_SECONDS: Final = 1.0
+RELEASE_SECONDS: Final = 2.0
+GIVEN_BACK_SECONDS: Final = 1
+"""The duration in a Lease without a holder that was given back; client-go writes the same."""
+MAX_TRANSITIONS: Final = 2**31 - 1
 
 
 class LostLeadership(Exception):
@@ -44,10 +56,13 @@ class LostLeadership(Exception):
 
 @dataclass(frozen=True)
 class _Observed:
-    """A state of the Lease, and when we first saw it by our own clock."""
+    """A state of the Lease, when we first saw it by our own clock, and for how long it must not change before it is
+    free: as long as it claims, or claimed just before, for an edit may not shorten it."""
 
     version: str
     at: float
+    claimed: float
+    patience: float
 
 
 class LeaderGate:
@@ -75,12 +90,28 @@ class LeaderGate:
         self._call_seconds = renew * 0.8
         self._held: Lease | None = None
         self._observed: _Observed | None = None
+        self._taking = False
+        self._working = False
         self._renewed_at = 0.0
         self._lost: LostLeadership | None = None
+        self._fence = fence.Fence()
 
     @property
     def _deadline(self) -> float:
         return self._renewed_at + self._lease_seconds * 2 / 3
+
+    @property
+    def deadline(self) -> float | None:
+        """By when the work must have ended, were the Lease never renewed again; None while nothing works.
+
+        The watchdog's thread reads it, by the same clock.
+        """
+        return self._deadline if self._working else None
+
+    @property
+    def grace_seconds(self) -> float:
+        """So long after the deadline work that was cancelled may take to end: half of what the others still wait."""
+        return self._lease_seconds / 6
 
     async def run_while_leading(
         self,
@@ -91,19 +122,34 @@ class LeaderGate:
         """Waits for the Lease, then runs `lead(task_status=...)` until it ends, is cancelled, or the Lease is lost."""
         await self._acquire()
         self._set_leading(True)
+        self._working = True
         log.info("leadership_won", lease=str(self._key), identity=self.identity)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._renew_for_ever, tasks.cancel_scope)
-                await lead(task_status=task_status)
+                with anyio.CancelScope(shield=True) as work:
+                    tasks.start_soon(self._renew_for_ever, work)
+                    tasks.start_soon(self._end_when_cancelled, work)
+                    with fence.within(self._fence):
+                        await lead(task_status=task_status)
                 tasks.cancel_scope.cancel()
         finally:
+            self._working = False
             self._set_leading(False)
+            self._fence.close()
             if self._lost is None:
-                with anyio.move_on_after(RELEASE_SECONDS, shield=True):
+                with anyio.CancelScope(shield=True):
                     await self._release()
         if self._lost is not None:
             raise self._lost
+
+    async def _end_when_cancelled(self, work: anyio.CancelScope) -> None:
+        """The work is shielded: a stop lets the writes under way end before it cancels the rest."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._fence.drain(DRAIN_SECONDS)
+            work.cancel()
 
     def _set_leading(self, leading: bool) -> None:
         self.leading = leading
@@ -112,6 +158,14 @@ class LeaderGate:
     # Waiting
 
     async def _acquire(self) -> None:
+        try:
+            await self._wait_and_take()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._release_if_taken()
+            raise
+
+    async def _wait_and_take(self) -> None:
         said = ""
         while True:
             began = anyio.current_time()
@@ -124,7 +178,7 @@ class LeaderGate:
                 wait = RETRY_SECONDS  # another replica was faster, or the holder is alive
             except (ApiError, TimeoutError) as error:
                 log.warning("lease_not_reached", lease=str(self._key), why=str(error) or "the deadline passed")
-            holder = (self._held.spec.holder_identity or "") if self._held else ""
+            holder = _name(self._held)
             if holder != said:
                 said = holder
                 log.info("waiting_for_leadership", lease=str(self._key), holder=holder)
@@ -134,30 +188,47 @@ class LeaderGate:
         try:
             self._held = await self._client.get(LEASES, self._key)
         except NotFound:
+            self._held = None
+        self._taking = self._may_take(self._held)
+        if not self._taking:
+            return False
+        if self._held is None:
             written = await self._client.create(LEASES, self._body(None))
             self._held = await self._client.get(LEASES, self._key)
             if self._held.metadata.uid != written.uid or self._held.spec.holder_identity != self.identity:
                 return False
         else:
-            if not self._may_take(self._held):
-                return False
             self._held = await self._client.replace(LEASES, self._key, self._body(self._held))
-        self._renewed_at = began
+        self._renewed(began)
         return anyio.current_time() < self._deadline
 
-    def _may_take(self, lease: Lease) -> bool:
-        """Nobody's, our own from a former life, or unchanged for its whole duration by our clock."""
-        holder = lease.spec.holder_identity
-        if not holder or holder == self.identity:
+    def _may_take(self, lease: Lease | None) -> bool:
+        """Our own, though we were not told; given back; never held as far as we know; or unchanged for long enough."""
+        holder = lease.spec.holder_identity if lease else None
+        before = self._observed
+        if holder == self.identity or (lease and _is_given_back(lease)) or (not holder and before is None):
             return True
         now = anyio.current_time()
-        version = lease.metadata.uid + lease.metadata.resource_version
-        if self._observed is None or self._observed.version != version:
-            self._observed = _Observed(version, now)
+        version = f"{lease.metadata.uid} {lease.metadata.resource_version}" if lease else "none"
+        if before is None or before.version != version:
+            said = float(lease.spec.lease_duration_seconds or 0) if lease else 0.0
+            claimed = min(max(self._lease_seconds, said), MAX_LEASE_SECONDS)
+            patience = max(claimed, before.claimed) if before else claimed
+            self._observed = _Observed(version, now, claimed, patience)
             return False
-        claimed = lease.spec.lease_duration_seconds or 0
-        duration = min(max(self._lease_seconds, float(claimed)), MAX_LEASE_SECONDS)
-        return now - self._observed.at >= duration
+        return now - before.at >= before.patience
+
+    async def _release_if_taken(self) -> None:
+        """A stop in the middle of taking the Lease: it may be ours, and nobody would renew it."""
+        if not self._taking:
+            return
+        with anyio.move_on_after(RELEASE_SECONDS / 2):
+            try:
+                self._held = await self._client.get(LEASES, self._key)
+            except ApiError:
+                return
+            if self._held.spec.holder_identity == self.identity:
+                await self._release()
 
     # Leading
 
@@ -180,15 +251,18 @@ class LeaderGate:
                 due = anyio.current_time() + min(RETRY_SECONDS, self._renew_seconds)
                 continue
             if not kept:
-                holder = self._held.spec.holder_identity if self._held else ""
-                self._lose(work, f"the Lease is now held by {holder or 'nobody'}")
+                self._lose(work, f"the Lease is now held by {_name(self._held) or 'nobody'}")
                 return
             RENEWALS.inc("renewed")
-            self._renewed_at = began
+            self._renewed(began)
             due = began + self._renew_seconds
 
+    def _renewed(self, began: float) -> None:
+        self._renewed_at = began
+        self._fence.open_until(self._deadline)
+
     async def _renew(self) -> bool:
-        """False when another holds it. A Lease that someone edited or deleted is made ours again."""
+        """False when another holds it. A Lease that someone edited, emptied or deleted is made ours again."""
         assert self._held is not None
         try:
             self._held = await self._client.replace(LEASES, self._key, self._body(self._held))
@@ -198,12 +272,13 @@ class LeaderGate:
             self._held = await self._client.get(LEASES, self._key)
         except Conflict:
             self._held = await self._client.get(LEASES, self._key)
-            if self._held.spec.holder_identity == self.identity:
+            if self._held.spec.holder_identity in (self.identity, "", None):
                 self._held = await self._client.replace(LEASES, self._key, self._body(self._held))
         return self._held.spec.holder_identity == self.identity
 
     def _lose(self, work: anyio.CancelScope, why: str) -> None:
         self._set_leading(False)
+        self._fence.close()
         self._lost = LostLeadership(f"{self.identity} no longer leads ({self._key}): {why}")
         log.error("leadership_lost", lease=str(self._key), why=why)
         work.cancel()
@@ -212,13 +287,39 @@ class LeaderGate:
         """Gives the Lease back, so that another replica need not wait."""
         if self._held is None:
             return
-        body = self._body(self._held)
-        body["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-        try:
-            await self._client.replace(LEASES, self._key, body)
+        if unknown := self._fence.unknown_seconds:
+            why = f"a write without an answer may still happen within {unknown:.1f} s: the Lease runs out by itself"
+            log.warning("lease_not_released", lease=str(self._key), why=why)
+            return
+        why = "the deadline passed"
+        with anyio.move_on_after(RELEASE_SECONDS):
+            try:
+                await self._give_back(self._held)
+            except Conflict:  # by a renewal whose answer was not waited for
+                why = await self._give_back_what_is_there()
+            except ApiError as error:
+                why = str(error)
+            else:
+                why = ""
+        if why:
+            log.warning("lease_not_released", lease=str(self._key), why=why)
+        else:
             log.info("lease_released", lease=str(self._key))
+
+    async def _give_back_what_is_there(self) -> str:
+        """Why not, or nothing."""
+        try:
+            found = await self._client.get(LEASES, self._key)
+            if found.spec.holder_identity == self.identity:
+                await self._give_back(found)
         except ApiError as error:
-            log.warning("lease_not_released", lease=str(self._key), why=str(error))
+            return str(error)
+        return ""
+
+    async def _give_back(self, held: Lease) -> None:
+        body = self._body(held)
+        body["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": GIVEN_BACK_SECONDS}
+        await self._client.replace(LEASES, self._key, body)
 
     def _body(self, held: Lease | None) -> dict[str, Any]:
         """The Lease as ours, now; with the version that was read, so that a faster writer wins."""
@@ -230,12 +331,21 @@ class LeaderGate:
             | ({"resourceVersion": held.metadata.resource_version, "uid": held.metadata.uid} if held else {}),
             "spec": {
                 "holderIdentity": self.identity,
-                "leaseDurationSeconds": max(1, round(self._lease_seconds)),
+                "leaseDurationSeconds": math.ceil(self._lease_seconds),
                 "acquireTime": (held.spec.acquire_time if held and ours else None) or now,
                 "renewTime": now,
-                "leaseTransitions": transitions if ours or held is None else transitions + 1,
+                "leaseTransitions": transitions if ours or held is None else min(transitions + 1, MAX_TRANSITIONS),
             },
         }
+
+
+def _is_given_back(lease: Lease) -> bool:
+    return not lease.spec.holder_identity and lease.spec.lease_duration_seconds == GIVEN_BACK_SECONDS
+
+
+def _name(lease: Lease | None) -> str:
+    """Who holds it, for a person: anyone may have written anything."""
+    return (lease.spec.holder_identity or "")[:200] if lease else ""
 
 
 def micro_time(moment: datetime) -> str:
