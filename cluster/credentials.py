@@ -80,7 +80,7 @@ def ensure(spec: ClusterSpec) -> None:
     for holder in holders(spec):
         certificate = directory / f"{holder.file}.crt"
         if not certificate.exists():
-            write(certificate, _issue(holder, _new_key(directory / f"{holder.file}.key"), directory, now))
+            issue(spec, holder)
     if not (directory / f"{SERVICE_ACCOUNTS}.pub").exists():
         key = _new_key(directory / f"{SERVICE_ACCOUNTS}.key")
         public = key.public_key().public_bytes(
@@ -91,14 +91,27 @@ def ensure(spec: ClusterSpec) -> None:
         write(spec.kubeconfig, kubeconfig(spec, "admin").encode())
 
 
-def kubeconfig(spec: ClusterSpec, holder: str) -> str:
+def issue(
+    spec: ClusterSpec,
+    holder: Holder,
+    *,
+    begins: datetime.datetime | None = None,
+    lifetime: datetime.timedelta = LIFETIME,
+) -> None:
+    """A new key and certificate, in the place of those that the holder may have had."""
+    key = _new_key(spec.pki / f"{holder.file}.key")
+    begins = begins or datetime.datetime.now(datetime.UTC)
+    write(spec.pki / f"{holder.file}.crt", _signed(holder, key, spec.pki, begins, lifetime))
+
+
+def kubeconfig(spec: ClusterSpec, holder: str, server: str = "") -> str:
     """With everything inside: it can be copied to where it is needed."""
 
     def data(file: str) -> str:
         return base64.b64encode((spec.pki / file).read_bytes()).decode()
 
     context = f"odigos-{spec.name}"
-    server = f"https://{spec.api_address}:{API_PORT}"
+    server = server or f"https://{spec.api_address}:{API_PORT}"
     user = {"client-certificate-data": data(f"{holder}.crt"), "client-key-data": data(f"{holder}.key")}
     return json.dumps(
         {
@@ -133,25 +146,39 @@ def _new_key(path: Path) -> ec.EllipticCurvePrivateKey:
 def _authority(name: str, key_file: Path, now: datetime.datetime) -> bytes:
     key = _new_key(key_file)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = _builder(subject, subject, key, now).add_extension(x509.BasicConstraints(True, 0), critical=True)
+    builder = _builder(subject, subject, key, now, LIFETIME).add_extension(
+        x509.BasicConstraints(True, 0), critical=True
+    )
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def _issue(holder: Holder, key: ec.EllipticCurvePrivateKey, directory: Path, now: datetime.datetime) -> bytes:
+def _signed(
+    holder: Holder,
+    key: ec.EllipticCurvePrivateKey,
+    directory: Path,
+    begins: datetime.datetime,
+    lifetime: datetime.timedelta,
+) -> bytes:
     signer = serialization.load_pem_private_key((directory / f"{holder.authority}.key").read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     issuer = x509.load_pem_x509_certificate((directory / f"{holder.authority}.crt").read_bytes()).subject
     groups = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in holder.groups]
     subject = x509.Name([*groups, x509.NameAttribute(NameOID.COMMON_NAME, holder.user)])
     usage = ExtendedKeyUsageOID.SERVER_AUTH if holder.is_server else ExtendedKeyUsageOID.CLIENT_AUTH
-    builder = _builder(subject, issuer, key, now).add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    builder = _builder(subject, issuer, key, begins, lifetime).add_extension(
+        x509.ExtendedKeyUsage([usage]), critical=False
+    )
     if holder.is_server:
         builder = builder.add_extension(x509.SubjectAlternativeName(_names(holder.served)), critical=False)
     return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    begins: datetime.datetime,
+    lifetime: datetime.timedelta,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -159,8 +186,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCK_TOLERANCE)
-        .not_valid_after(now + LIFETIME)
+        .not_valid_before(begins - CLOCK_TOLERANCE)
+        .not_valid_after(begins + lifetime)
     )
 
 

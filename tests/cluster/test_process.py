@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,58 +16,12 @@ import pytest
 from cluster.kubectl import Kubectl
 from odigos_cp.api.source import SOURCES
 from odigos_cp.settings import CONTROLLERS
+from tests import replicas
+from tests.replicas import Replica, free_port
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
-SECONDS = 30.0
 OURS = SOURCES.api_version
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-@dataclass
-class ControlPlane:
-    """One replica, as its own process on loopback."""
-
-    process: subprocess.Popen[str]
-    ui: int
-    probes: int
-    log: Path
-
-    def get(self, path: str, port: int = 0) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.probes}{path}", timeout=5) as answer:
-                return int(answer.status), answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError as error:
-            return 0, str(error)
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        lines = (json.loads(line) for line in self.log.read_text().splitlines())
-        return [line for line in lines if line["event"] == name]
-
-    def wait(self, what: str, look: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + SECONDS
-        while not look():
-            assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}"
-            assert time.monotonic() < deadline, f"{what}: not within {SECONDS:.0f} s:\n{self.log.read_text()[-3000:]}"
-            time.sleep(0.05)
-
-    def wait_ready(self) -> None:
-        self.wait("/readyz", lambda: self.get("/readyz")[0] == 200)
-
-    def wait_leading(self) -> None:
-        self.wait("leading", lambda: self.events("leading"))
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=20)
 
 
 @dataclass
@@ -82,19 +31,11 @@ class Place:
     kubectl: Kubectl
     namespace: str
     directory: Path
-    started: list[ControlPlane] = field(default_factory=list)
+    started: list[Replica] = field(default_factory=list)
 
-    def start(self, *flags: str) -> ControlPlane:
-        ui, probes = free_port(), free_port()
+    def start(self, *flags: str) -> Replica:
         log = self.directory / f"replica-{len(self.started)}.log"
-        command = [
-            *(sys.executable, "-m", "odigos_cp.cli", "run", "--log-format=json"),
-            *(f"--kubeconfig={self.kubectl.kubeconfig}", f"--namespace={self.namespace}", "--no-webhook"),
-            *(f"--ui-port={ui}", f"--probe-port={probes}", "--probe-address=127.0.0.1", *flags),
-        ]
-        with log.open("w") as output:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, text=True)
-        made = ControlPlane(process, ui, probes, log)
+        made = replicas.start(self.kubectl.kubeconfig, self.namespace, log, *flags)
         self.started.append(made)
         return made
 
@@ -141,9 +82,7 @@ def _stopped_at_the_end(place: Place) -> Iterator[Place]:
         yield place
     finally:
         for one in place.started:
-            if one.process.poll() is None:
-                one.process.kill()
-                one.process.wait()
+            one.end()
 
 
 def test_it_gets_ready_serves_and_stops_at_once_giving_its_lease_back(place: Place) -> None:
