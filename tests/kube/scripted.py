@@ -37,7 +37,8 @@ def key(name: str) -> Key:
 
 
 def listed(*items: Any, version: int = 10, token: str = "") -> web.Response:
-    return web.json_response({"metadata": {"resourceVersion": str(version), "continue": token}, "items": list(items)})
+    metadata = {"resourceVersion": str(version), "continue": token}
+    return web.json_response({"kind": "ConfigMapList", "metadata": metadata, "items": list(items)})
 
 
 def status(code: int, reason: str = "", message: str = "said so", **headers: str) -> web.Response:
@@ -124,8 +125,8 @@ def bookmark(version: int) -> WatchEvent[ConfigMap]:
     return WatchEvent("BOOKMARK", None, str(version), Key("", ""))
 
 
-def overlong() -> WatchEvent[ConfigMap]:
-    return WatchEvent("OVERLONG", None, "", Key("", ""))
+def overlong(name: str = "", version: int = 0) -> WatchEvent[ConfigMap]:
+    return WatchEvent("OVERLONG", None, str(version or ""), key(name) if name else Key("", ""))
 
 
 def page(*items: ConfigMap, version: int = 10, token: str = "", skipped: tuple[Key, ...] = ()) -> Page[ConfigMap]:
@@ -142,8 +143,12 @@ class ScriptedClient:
 
     lists: deque[Page[ConfigMap] | ApiError]
     watches: deque[list[Step]]
+    looks: deque[Page[ConfigMap] | ApiError]
+    list_seconds: float = 0.0
+    """How long an answer to a list takes."""
     asked: list[tuple[float, str, str]] = field(default_factory=list)
-    """When, what, and from which version or continue token."""
+    """When, what (list, look, watch), and from which continue token, of which name, from which version."""
+    limits: list[int] = field(default_factory=list)
 
     @property
     def client(self) -> Client:
@@ -155,9 +160,26 @@ class ScriptedClient:
     def versions(self, what: str) -> list[str]:
         return [version for _, verb, version in self.asked if verb == what]
 
-    async def list_page(self, kind: object, *, continue_token: str = "", **_: object) -> Page[ConfigMap]:
+    async def list_page(
+        self,
+        kind: object,
+        *,
+        continue_token: str = "",
+        field_selector: str = "",
+        limit: int = 500,
+        one_object: bool = False,
+        **_: object,
+    ) -> Page[ConfigMap]:
+        if one_object:
+            self.asked.append((anyio.current_time(), "look", field_selector.removeprefix("metadata.name=")))
+            return await self._answered(self.looks)
         self.asked.append((anyio.current_time(), "list", continue_token))
-        answer = self.lists.popleft()
+        self.limits.append(limit)
+        return await self._answered(self.lists)
+
+    async def _answered(self, answers: deque[Page[ConfigMap] | ApiError]) -> Page[ConfigMap]:
+        answer = answers.popleft() if len(answers) > 1 or answers is self.lists else answers[0]
+        await anyio.sleep(self.list_seconds)
         if isinstance(answer, ApiError):
             raise answer
         return answer
@@ -181,5 +203,10 @@ class ScriptedClient:
                 yield step
 
 
-def scripted(*lists: Page[ConfigMap] | ApiError, watches: tuple[list[Step], ...] = ()) -> ScriptedClient:
-    return ScriptedClient(deque(lists), deque(watches))
+def scripted(
+    *lists: Page[ConfigMap] | ApiError,
+    watches: tuple[list[Step], ...] = (),
+    looks: tuple[Page[ConfigMap] | ApiError, ...] = (),
+) -> ScriptedClient:
+    """The last answer to a look is given again and again."""
+    return ScriptedClient(deque(lists), deque(watches), deque(looks))

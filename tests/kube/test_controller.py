@@ -11,12 +11,22 @@ import pytest
 
 from odigos_cp.api.builtin import CONFIG_MAPS, PODS, ConfigMap
 from odigos_cp.api.meta import Key
-from odigos_cp.kube.client import Client, Written
+from odigos_cp.kube import writes
+from odigos_cp.kube.client import Client, Page
 from odigos_cp.kube.controller import Controller, Result, Watch
-from odigos_cp.kube.errors import Conflict, Terminal, TooManyRequests
+from odigos_cp.kube.errors import (
+    ApiError,
+    Conflict,
+    Invalid,
+    NotSent,
+    ServerError,
+    Terminal,
+    TooManyRequests,
+    Unreachable,
+)
 from odigos_cp.kube.store import Change
 from odigos_cp.kube.stores import Stores
-from tests.kube.scripted import config_map, key
+from tests.kube.scripted import ScriptedClient, Step, config_map, deleted, key, modified, page, scripted
 
 pytestmark = pytest.mark.looptime
 
@@ -47,10 +57,6 @@ class World:
             await tasks.start(self.controller.run)
             yield self
             tasks.cancel_scope.cancel()
-
-
-def written(version: str, name: str = "a", namespace: str = "ns") -> Written:
-    return Written(CONFIG_MAPS, Key(namespace, name), version, "uid", 1)
 
 
 async def test_the_start_waits_for_the_caches_and_takes_every_key() -> None:
@@ -198,46 +204,186 @@ async def test_a_reconcile_that_never_ends_is_ended_and_retried() -> None:
     assert len(world.runs) == 2
 
 
-async def test_a_key_is_put_off_until_the_cache_holds_its_last_write() -> None:
-    async def act(key: Key) -> Result:
-        return Result(written=(written("15"),) if len(world.runs) == 1 else ())
+# A controller reads its own writes
 
-    world = World(act)
-    world.store.replace([config_map("a", 1)], "10")
+
+class Writing(World):
+    """A controller whose first reconcile of A writes, and its cache that follows a scripted API server."""
+
+    def __init__(self, act: Callable[[], Awaitable[None]], client: ScriptedClient) -> None:
+        async def once(key: Key) -> None:
+            if len(self.runs) == 1:
+                await anyio.sleep(0.001)  # later than the first list
+                await act()
+
+        self.stores = Stores(client.client)
+        self.store = self.stores.add(CONFIG_MAPS)
+        self.runs = []
+        self._act = once
+        self.controller = Controller("test", self._reconcile, [Watch(CONFIG_MAPS)], self.stores)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[World]:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self.stores.run)
+            await tasks.start(self.controller.run)
+            yield self
+            tasks.cancel_scope.cancel()
+
+
+def following(*events: Step, looks: tuple[Page[ConfigMap] | ApiError, ...] = ()) -> ScriptedClient:
+    """The API server holds A at version 1, then says these events, and then nothing more."""
+    return scripted(page(config_map("a", 1)), watches=([*events, 1e9],), looks=looks)
+
+
+SOMEONE_ELSES_CHANGE: list[Step] = [0.01, modified(config_map("a", 11))]
+
+
+async def writes_15() -> None:
+    writes.note(CONFIG_MAPS, A, resource_version="15")
+
+
+async def test_a_key_is_put_off_until_the_cache_holds_its_last_write() -> None:
+    world = Writing(writes_15, following(*SOMEONE_ELSES_CHANGE, 4.0, modified(config_map("a", 15))))
     async with world.running():
-        await anyio.sleep(0.01)
-        world.store.put(config_map("a", 11))
-        await anyio.sleep(5)
+        await anyio.sleep(3)
+        assert (len(world.runs), world.controller.status.waiting) == (1, 1)
+        await anyio.sleep(3)
+    assert (len(world.runs), world.controller.status.waiting) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "error", [Conflict("b", status=409), Terminal("b"), ZeroDivisionError("b"), TimeoutError(), Unreachable("b")]
+)
+async def test_what_was_written_before_a_failure_is_known_all_the_same(error: Exception) -> None:
+    async def act() -> None:
+        writes.note(CONFIG_MAPS, A, resource_version="15")
+        raise error
+
+    world = Writing(act, following(*SOMEONE_ELSES_CHANGE, 4.0, modified(config_map("a", 15))))
+    async with world.running():
+        await anyio.sleep(3)
         assert len(world.runs) == 1
-        world.store.put(config_map("a", 15))
+        await anyio.sleep(10)
+    assert len(world.runs) == 2
+
+
+async def test_what_was_written_before_the_time_was_over_is_known_all_the_same() -> None:
+    async def act() -> None:
+        writes.note(CONFIG_MAPS, A, resource_version="15")
+        await anyio.sleep_forever()
+
+    world = Writing(act, following(200.0, looks=(Unreachable("away"),)))
+    async with world.running():
+        await anyio.sleep(190)
+    assert (len(world.runs), world.controller.status.waiting) == (1, 1)
+
+
+async def test_what_a_task_of_a_reconcile_wrote_is_known_too() -> None:
+    async def act() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writes_15)
+
+    world = Writing(act, following(*SOMEONE_ELSES_CHANGE, looks=(Unreachable("away"),)))
+    async with world.running():
+        await anyio.sleep(5)
+    assert len(world.runs) == 1
+
+
+async def test_a_write_that_does_not_come_is_asked_for_after_ten_seconds() -> None:
+    world = Writing(writes_15, following(*SOMEONE_ELSES_CHANGE, looks=(page(config_map("a", 15), version=15),)))
+    async with world.running():
+        await anyio.sleep(20)
+    assert world.times == pytest.approx([0, 11], abs=2)
+
+
+async def test_no_decision_is_made_on_a_stale_cache_however_long_the_api_server_is_away() -> None:
+    client = following(*SOMEONE_ELSES_CHANGE, looks=(Unreachable("away"),))
+    world = Writing(writes_15, client)
+    async with world.running():
+        await anyio.sleep(3600)
+        assert (len(world.runs), world.controller.status.waiting) == (1, 1)
+        assert "ConfigMap ns/a" in world.controller.status.last_error
+        assert len(client.times("look")) < 3600 / 5
+        client.looks.append(page(config_map("a", 15), version=15))
+        await anyio.sleep(15)
+    assert len(world.runs) == 2
+
+
+async def test_a_write_that_may_have_happened_is_looked_for_at_once() -> None:
+    async def act() -> None:
+        with writes.ambiguous_unless_answered(CONFIG_MAPS, key("child")):
+            raise Unreachable("the deadline passed")
+
+    client = following(looks=(page(config_map("child", 12), version=12),))
+    world = Writing(act, client)
+    async with world.running():
+        await anyio.sleep(3)
+    assert client.versions("look") == ["child"]
+    assert world.store.get(key("child")) == config_map("child", 12)
+    assert [key for _, key in world.runs].count(A) == 2
+
+
+async def test_a_newer_event_does_not_settle_a_write_that_may_have_happened() -> None:
+    async def act() -> None:
+        with writes.ambiguous_unless_answered(CONFIG_MAPS, A):
+            raise ServerError("etcd timed out", status=504)
+
+    events: list[Step] = [0.01, modified(config_map("a", 11)), 5.0, modified(config_map("a", 12))]
+    world = Writing(act, following(*events, looks=(Unreachable("away"),)))
+    async with world.running():
+        await anyio.sleep(60)
+    assert len(world.runs) == 1
+
+
+@pytest.mark.parametrize("error", [Conflict("c", status=409), Invalid("i", status=422), NotSent("refused")])
+async def test_a_write_that_surely_did_not_happen_holds_nothing_up(error: ApiError) -> None:
+    async def act() -> None:
+        with writes.ambiguous_unless_answered(CONFIG_MAPS, A):
+            raise error
+
+    client = following()
+    world = Writing(act, client)
+    async with world.running():
+        await anyio.sleep(1)
+    assert (len(world.runs), client.times("look")) == (2, [])
+
+
+async def test_a_write_in_the_middle_of_which_the_reconcile_was_ended_may_have_happened() -> None:
+    async def act() -> None:
+        with writes.ambiguous_unless_answered(CONFIG_MAPS, A):
+            await anyio.sleep_forever()
+
+    client = following(looks=(page(config_map("a", 15), version=15),))
+    world = Writing(act, client)
+    async with world.running():
+        await anyio.sleep(125)
+    assert (len(client.times("look")), len(world.runs)) == (1, 2)
+
+
+async def test_a_deletion_is_seen_when_no_object_has_the_uid_any_more() -> None:
+    async def act() -> None:
+        writes.note(CONFIG_MAPS, A, deleted_uid="uid-a")
+
+    world = Writing(act, following(*SOMEONE_ELSES_CHANGE, 4.0, deleted("a", 12)))
+    async with world.running():
+        await anyio.sleep(3)
+        assert len(world.runs) == 1
+        await anyio.sleep(3)
+    assert len(world.runs) == 2
+
+
+async def test_a_write_outside_of_the_caches_scope_holds_nothing_up() -> None:
+    async def act() -> None:
+        writes.note(PODS, A, resource_version="15")
+
+    world = Writing(act, following(*SOMEONE_ELSES_CHANGE))
+    async with world.running():
         await anyio.sleep(1)
     assert len(world.runs) == 2
 
 
-async def test_a_write_that_never_reaches_the_cache_holds_a_key_up_for_ten_seconds_only() -> None:
-    async def act(key: Key) -> Result:
-        return Result(written=(written("15"),))
-
-    world = World(act)
-    world.store.replace([config_map("a", 1)], "10")
-    async with world.running():
-        await anyio.sleep(0.01)
-        world.store.put(config_map("a", 11))
-        await anyio.sleep(12)
-    assert world.times == pytest.approx([0, 10], abs=0.6)
-
-
-async def test_a_write_outside_of_the_caches_scope_holds_nothing_up() -> None:
-    async def act(key: Key) -> Result:
-        return Result(written=(Written(PODS, A, "15", "u", 1),))
-
-    world = World(act)
-    world.store.replace([config_map("a", 1)], "10")
-    async with world.running():
-        await anyio.sleep(0.01)
-        world.store.put(config_map("a", 11))
-        await anyio.sleep(0.1)
-    assert len(world.runs) == 2
+# Many keys, few workers
 
 
 async def test_never_two_reconciles_of_one_key_and_never_more_than_the_limit() -> None:

@@ -136,3 +136,67 @@ async def test_waiting_for_the_first_list_ends_with_it() -> None:
     assert not store.synced
     store.replace([], "1")
     await store.wait_synced()
+
+
+def test_the_event_of_another_object_does_not_make_a_write_seen() -> None:
+    store, _ = filled(config_map("a", 1))
+    store.put(config_map("b", 20))
+    assert not store.has_seen(key("a"), "15")
+    store.seen("21")
+    assert store.has_seen(key("a"), "15")
+
+
+def test_an_object_that_could_not_be_decoded_was_seen_all_the_same() -> None:
+    store, changes = filled(config_map("a", 1))
+    store.pass_over(key("a"), "12")
+    assert (store.has_seen(key("a"), "12"), store.get(key("a")), changes) == (True, config_map("a", 1), [])
+    store.put(config_map("a", 13))
+    assert store.get(key("a")) == config_map("a", 13)
+
+
+def test_a_list_and_a_look_hold_what_was_written_before_they_began() -> None:
+    store, _ = filled()
+    assert not store.looked_since(key("a"), 0.0)
+    store.looked(key("a"), None, "50", began=7.0)
+    assert [store.looked_since(key("a"), at) for at in (6.0, 7.0, 8.0)] == [True, True, False]
+    assert not store.looked_since(key("b"), 6.0)
+    store.replace([], "60", began=9.0)
+    assert store.looked_since(key("b"), 8.0)
+
+
+def test_a_look_changes_the_object_and_nothing_else() -> None:
+    store, changes = filled(config_map("a", 1))
+    store.looked(key("a"), config_map("a", 40), "50", began=1.0)
+    store.looked(key("b"), None, "51", began=1.0)
+    assert (store.resource_version, len(changes)) == ("10", 1)
+    store.put(config_map("a", 30))
+    store.put(config_map("b", 30))
+    assert (store.get(key("a")), store.get(key("b"))) == (config_map("a", 40), None)
+
+
+def test_a_look_that_was_overtaken_by_an_event_takes_nothing_back() -> None:
+    store, _ = filled(config_map("a", 1))
+    store.put(config_map("a", 60))
+    store.looked(key("a"), None, "50", began=1.0)
+    assert store.get(key("a")) == config_map("a", 60)
+
+
+def test_a_look_at_what_cannot_be_decoded_keeps_what_was_understood() -> None:
+    store, _ = filled(config_map("a", 1))
+    store.looked(key("a"), None, "50", began=1.0, readable=False)
+    assert store.get(key("a")) == config_map("a", 1)
+    assert store.looked_since(key("a"), 1.0)
+
+
+def test_the_memory_of_what_is_gone_is_bounded() -> None:
+    store, _ = filled()
+    for n in range(5000):
+        store.remove(key(str(n)), str(n + 11))
+        store.looked(key(str(n)), None, str(n + 11), began=1.0)
+    assert len(store._passed) <= 1000
+    assert len(store._looked) <= 1000
+
+
+def test_a_store_is_read_like_a_mapping() -> None:
+    store, _ = filled(config_map("a", 1))
+    assert (list(store), key("a") in store, key("b") in store, len(store)) == ([key("a")], True, False, 1)

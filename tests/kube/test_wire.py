@@ -16,7 +16,8 @@ from tests.kube.scripted import wire as config_map
 
 
 def listed(*items: Any) -> bytes:
-    return json.dumps({"metadata": {"resourceVersion": "7", "continue": "t"}, "items": items}).encode()
+    metadata = {"resourceVersion": "7", "continue": "t"}
+    return json.dumps({"kind": "ConfigMapList", "metadata": metadata, "items": items}).encode()
 
 
 def test_an_item_that_cannot_be_decoded_is_named_and_the_others_come_through() -> None:
@@ -37,7 +38,23 @@ def test_a_custom_resource_of_a_foreign_shape_is_skipped() -> None:
 
 
 def test_a_list_may_have_null_for_items() -> None:
-    assert wire.page(CONFIG_MAPS, b'{"metadata":{"resourceVersion":"1"},"items":null}').items == ()
+    assert wire.page(CONFIG_MAPS, b'{"kind":"PodList","metadata":{"resourceVersion":"1"},"items":null}').items == ()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"{}",
+        b'{"kind":"Status","metadata":{},"status":"Success"}',
+        b'{"kind":"ConfigMapList","items":[]}',
+        b'{"kind":"ConfigMap","metadata":{"resourceVersion":"7"}}',
+        b"[]",
+        b"<html>",
+    ],
+)
+def test_an_answer_that_is_no_list_is_not_taken_for_an_empty_one(answer: bytes) -> None:
+    with pytest.raises(ValueError):
+        wire.page(CONFIG_MAPS, answer)
 
 
 def test_an_event_whose_object_cannot_be_decoded_keeps_key_and_version() -> None:
@@ -64,3 +81,17 @@ def test_a_line_that_is_no_event_is_an_error_not_a_crash(garbage: bytes) -> None
 def test_an_error_event_with_garbage_inside_is_an_error_too() -> None:
     with pytest.raises(errors.ApiError):
         wire.event(CONFIG_MAPS, b'{"type":"ERROR","object":7}')
+
+
+def test_a_deletion_at_once_is_answered_by_the_uid_and_a_later_one_by_the_version() -> None:
+    at_once = b'{"kind":"Status","status":"Success","details":{"name":"a","uid":"u"}}'
+    later = b'{"kind":"ConfigMap","metadata":{"name":"a","resourceVersion":"9","deletionTimestamp":"now"}}'
+    assert (wire.deleted(CONFIG_MAPS, at_once), wire.deleted(CONFIG_MAPS, later)) == (("", "u"), ("9", ""))
+
+
+@pytest.mark.parametrize("garbage", [b"<html>", b"[]", b""])
+def test_a_write_answered_by_garbage_is_the_servers_error(garbage: bytes) -> None:
+    with pytest.raises(errors.ServerError):
+        wire.written(CONFIG_MAPS, garbage)
+    with pytest.raises(errors.ServerError):
+        wire.deleted(CONFIG_MAPS, garbage)

@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import socket
 import ssl
+import struct
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +29,7 @@ import structlog
 from yarl import URL
 
 from odigos_cp.api.meta import Key, Kind, R
-from odigos_cp.kube import errors, lines, metrics, wire
+from odigos_cp.kube import errors, fence, lines, metrics, wire, writes
 from odigos_cp.kube.wire import Page, WatchEvent, Written
 
 __all__ = ["Access", "Client", "Page", "WatchEvent", "Written"]
@@ -54,6 +56,11 @@ LINGER_SECONDS: Final = 0.1
 """So long the end waits for connections that are just being made."""
 READ_RETRIES: Final = 2
 ERROR_BYTES: Final = 64 * 1024
+PAGE_OBJECTS: Final = 500
+PAGE_BYTES: Final = 64 * 1024 * 1024
+"""A page of ordinary objects is a tenth of it."""
+OBJECT_BYTES: Final = 16 * 1024 * 1024
+"""etcd keeps objects of at most 1.5 MiB, and JSON makes at most six bytes of one."""
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -123,6 +130,32 @@ def _give_back(making: asyncio.Task[aiohttp.connector.Connection]) -> None:
         making.result().release()
 
 
+class _Request(aiohttp.ClientRequest):
+    """Asks the fence at the last moment: here the connection is there, and nothing has left yet."""
+
+    async def write_bytes(
+        self, writer: Any, conn: aiohttp.connector.Connection, content_length: int | None = None
+    ) -> None:
+        try:
+            if self.method != "GET":
+                fence.check(f"{self.method} {self.url.path}")
+        except fence.NotLeading as refused:
+            # This is a task of its own: who waits for the answer learns it from the connection.
+            if conn.protocol is not None:
+                conn.protocol.set_exception(refused)
+            return
+        await super().write_bytes(writer, conn, content_length)
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """One that, whoever ends it, takes back what has not reached the server: a write that was given up on shall not
+    arrive when a dead network comes back."""
+    family, type_, protocol, *_ = address
+    made = socket.socket(family, type_, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return made
+
+
 class Client:
     """Make it with `await Client.connect()`, and close it: it is an async context manager."""
 
@@ -135,9 +168,10 @@ class Client:
         self._loading = anyio.Lock()
         self._timeout = timeout
         self._warned: set[str] = set()
-        self._connector = _Connector(limit=0, keepalive_timeout=30, ttl_dns_cache=30)
+        self._connector = _Connector(limit=0, keepalive_timeout=30, ttl_dns_cache=30, socket_factory=_socket)
         self._session = aiohttp.ClientSession(
             connector=self._connector,
+            request_class=_Request,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"},
             auto_decompress=True,
@@ -179,18 +213,30 @@ class Client:
         namespace: str = "",
         label_selector: str = "",
         field_selector: str = "",
-        limit: int = 500,
+        limit: int = PAGE_OBJECTS,
         continue_token: str = "",
         resource_version: str = "",
+        one_object: bool = False,
     ) -> Page[R]:
-        """One page. Without a resource version the answer is as fresh as the write before it."""
+        """One page, or all at once with limit 0. Without a resource version it is as fresh as the write before it.
+
+        TooLarge is a page that could be asked for with a smaller limit; with `one_object`, which says that the
+        selectors fit one object at most, it is the object.
+        """
         params = _given(
-            limit=str(limit),
+            limit="" if one_object or not limit else str(limit),
             labelSelector=label_selector,
             fieldSelector=field_selector,
             resourceVersion=resource_version,
         ) | _given(**{"continue": continue_token})
-        body = await self._read("list", kind, _path(kind, namespace), params, timeout=max(self._timeout, LIST_SECONDS))
+        body = await self._read(
+            "list",
+            kind,
+            _path(kind, namespace),
+            params,
+            timeout=self._timeout if one_object else max(self._timeout, LIST_SECONDS),
+            max_bytes=OBJECT_BYTES if one_object else PAGE_BYTES if limit else None,
+        )
         try:
             return wire.page(kind, body)
         except ValueError as error:
@@ -239,17 +285,24 @@ class Client:
             self._opened("watch", str(kind), "GET", path, params, deadline) as response,
             aclosing(self._events(kind, response, action)) as events,
         ):
+            if response.content_type.startswith("text/"):
+                raise errors.ServerError(
+                    f"the answer is {response.content_type}, no watch: something else than the API server gave it",
+                    status=200,
+                    action=action,
+                )
             yield events
 
     async def _events(
         self, kind: Kind[R], response: aiohttp.ClientResponse, action: str
     ) -> AsyncGenerator[WatchEvent[R], None]:
+        splitter = lines.Splitter()
         try:
-            async with aclosing(lines.split(response.content.iter_any())) as split:
-                async for line in split:
+            async for chunk in response.content.iter_any():
+                for line in splitter.feed(chunk):
                     if isinstance(line, lines.Overlong):
                         OVERLONG.inc(str(kind))
-                        yield WatchEvent("OVERLONG", None, "", Key("", ""))
+                        yield WatchEvent("OVERLONG", None, line.resource_version, Key(line.namespace, line.name))
                     else:
                         yield wire.event(kind, line)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
@@ -272,10 +325,13 @@ class Client:
         With metadata.uid in the body only that very object is written: another, or none, of the name is Replaced.
         """
         full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
-        path = _object_path(kind, _key_in(kind, body), subresource)
+        key = _key_in(kind, body)
+        path = _object_path(kind, key, subresource)
         params = {"fieldManager": manager} | _given(force="true" if force else "", dryRun="All" if dry_run else "")
         try:
-            answer = await self._write("apply", kind, "PATCH", path, full, params, "application/apply-patch+yaml")
+            with nullcontext() if dry_run else writes.ambiguous_unless_answered(kind, key):
+                answer = await self._write("apply", kind, "PATCH", path, full, params, "application/apply-patch+yaml")
+                written = wire.written(kind, answer)
         except (errors.Invalid, errors.Conflict) as error:
             # 422 on metadata.uid when another object has the name, 409 that blames no field when none has.
             replaced = "metadata.uid" in error.fields if isinstance(error, errors.Invalid) else not error.fields
@@ -287,19 +343,28 @@ class Client:
                 reason="Conflict",
                 action=error.action,
             ) from None
-        return wire.written(kind, answer)
+        if not dry_run:
+            writes.note(kind, key, resource_version=written.resource_version)
+        return written
 
     async def create(self, kind: Kind[Any], body: Mapping[str, Any]) -> Written:
         full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
         namespace = str(body.get("metadata", {}).get("namespace", ""))
         if kind.namespaced and not namespace:
             raise ValueError(f"a {kind.kind} to be created needs metadata.namespace")
-        return wire.written(kind, await self._write("create", kind, "POST", _path(kind, namespace), full))
+        with writes.ambiguous_unless_answered(kind, _key_in(kind, body)):
+            written = wire.written(kind, await self._write("create", kind, "POST", _path(kind, namespace), full))
+        writes.note(kind, written.key, resource_version=written.resource_version)
+        return written
 
     async def replace(self, kind: Kind[R], key: Key, body: Mapping[str, Any]) -> R:
         """PUT; with metadata.resourceVersion in the body it fails with Conflict if someone was faster."""
         full = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
-        return _decoded(kind, key, await self._write("replace", kind, "PUT", _object_path(kind, key), full))
+        with writes.ambiguous_unless_answered(kind, key):
+            answer = await self._write("replace", kind, "PUT", _object_path(kind, key), full)
+            written = wire.written(kind, answer)
+        writes.note(kind, key, resource_version=written.resource_version)
+        return _decoded(kind, key, answer)
 
     async def delete(
         self, kind: Kind[Any], key: Key, *, uid: str | None = None, grace_seconds: int | None = None
@@ -310,7 +375,10 @@ class Client:
             options["preconditions"] = {"uid": uid}
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
-        await self._write("delete", kind, "DELETE", _object_path(kind, key), options)
+        with writes.ambiguous_unless_answered(kind, key):
+            answer = await self._write("delete", kind, "DELETE", _object_path(kind, key), options)
+            version, gone = wire.deleted(kind, answer)
+        writes.note(kind, key, resource_version=version, deleted_uid=gone)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """What has no kind here: access reviews, events."""
@@ -327,6 +395,7 @@ class Client:
         *,
         timeout: float | None = None,
         limit_bytes: int | None = None,
+        max_bytes: int | None = None,
     ) -> bytes:
         """Asked again when the server sheds load and says when to come back, as long as the deadline allows."""
         deadline = anyio.current_time() + (timeout or self._timeout)
@@ -334,7 +403,9 @@ class Client:
         while True:
             left = max(0.001, deadline - anyio.current_time())
             try:
-                return await self._call(verb, str(resource), "GET", path, params, left, limit_bytes=limit_bytes)
+                return await self._call(
+                    verb, str(resource), "GET", path, params, left, limit_bytes=limit_bytes, max_bytes=max_bytes
+                )
             except (errors.TooManyRequests, errors.ServerError) as error:
                 pause = error.retry_after
                 if not retries or not pause or anyio.current_time() + pause >= deadline:
@@ -352,9 +423,11 @@ class Client:
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> bytes:
-        return await self._call(
-            verb, str(resource), method, path, params, self._timeout, wire.encode(body), content_type
-        )
+        async with fence.writing(f"{verb} {resource} ({method} {path})", self._timeout) as allowed:
+            params = {**(params or {}), **allowed.params}
+            return await self._call(
+                verb, str(resource), method, path, params, allowed.seconds, wire.encode(body), content_type
+            )
 
     async def _call(
         self,
@@ -367,7 +440,9 @@ class Client:
         data: bytes | None = None,
         content_type: str = "",
         limit_bytes: int | None = None,
+        max_bytes: int | None = None,
     ) -> bytes:
+        """The first `limit_bytes` of the answer, or all of it: TooLarge if that is more than `max_bytes`."""
         started = anyio.current_time()
         deadline = aiohttp.ClientTimeout(total=seconds)
         action = f"{verb} {resource}"
@@ -377,9 +452,14 @@ class Client:
                 try:
                     if limit_bytes is not None:
                         return await _first_bytes(response, limit_bytes)
-                    return await response.read()
+                    if max_bytes is None:
+                        return await response.read()
+                    body = await _first_bytes(response, max_bytes + 1)
                 except (aiohttp.ClientError, OSError) as error:
                     raise errors.Unreachable(f"the answer broke off: {_why(error)}", action=action) from error
+                if len(body) > max_bytes:
+                    raise errors.TooLarge(f"the answer has more than {max_bytes} bytes", status=200, action=action)
+                return body
         finally:
             SECONDS.observe(anyio.current_time() - started, verb, resource)
 
@@ -450,12 +530,15 @@ class Client:
         except aiohttp.ClientConnectorCertificateError as error:
             REQUESTS.inc(verb, resource, "certificate")
             if final or self._load is None:
-                raise errors.Unreachable(
+                raise errors.NotSent(
                     f"the certificate of {access.host} is not trusted: {error.certificate_error}. "
                     "Check the CA in the kubeconfig or service account",
                     action=action,
                 ) from error
             return None
+        except aiohttp.ClientConnectorError as error:
+            REQUESTS.inc(verb, resource, "unreachable")
+            raise errors.NotSent(f"no answer from {access.host}: {_why(error)}", action=action) from error
         except (aiohttp.ClientError, OSError) as error:
             REQUESTS.inc(verb, resource, "unreachable")
             raise errors.Unreachable(f"no answer from {access.host}: {_why(error)}", action=action) from error

@@ -2,9 +2,16 @@
 
 Changes of the watched caches are mapped to keys, the keys are queued, workers reconcile them. All outcomes are in one
 place (`_settle`), each with a metric and a log line. A reconcile that fails is retried with back-off; errors of the
-machinery around it (a mapping, a cache) end the process. A controller reads its own writes: a key whose last writes are
-not yet in the caches is put off, for a bounded time, because deciding on a stale cache is the most common fault of
-controllers. A changed object may not be reconciled twice at once; that is the queue's promise.
+machinery around it (a mapping, a cache) end the process. A changed object may not be reconciled twice at once; that is
+the queue's promise.
+
+A controller reads its own writes, for deciding on a stale cache is the most common fault of controllers: a key is put
+off until the caches hold all that its last reconcile wrote, however that ended (see writes.py). What does not come by
+itself, and what only may have been written, the API server is asked for; while it does not answer, the key waits.
+
+Metrics, by controller: `..._outcomes_total` (success, requeue, terminal, api_error, timeout, bug), `..._seconds`,
+`..._put_off_total` (each time a key is put off), `..._unseen_total` (writes that did not come by themselves in time),
+`..._ambiguous_total` (writes that may have happened), `..._waiting` (keys that wait for their own writes now).
 """
 
 from __future__ import annotations
@@ -20,12 +27,13 @@ import structlog
 from anyio.abc import TaskStatus
 
 from odigos_cp.api.meta import Key, Kind, R
-from odigos_cp.kube import clock, metrics
+from odigos_cp.kube import clock, metrics, writes
 from odigos_cp.kube.client import Written
 from odigos_cp.kube.errors import ApiError, Terminal
 from odigos_cp.kube.queue import Queue
 from odigos_cp.kube.store import Change
 from odigos_cp.kube.stores import Stores
+from odigos_cp.kube.writes import Note
 
 log = structlog.get_logger(__name__)
 
@@ -35,17 +43,22 @@ PUT_OFF = metrics.counter(
     "odigos_controller_put_off_total", "Keys put off until the cache held their last write.", "controller"
 )
 UNSEEN = metrics.counter("odigos_controller_unseen_total", "Writes that did not reach the cache in time.", "controller")
+AMBIGUOUS = metrics.counter("odigos_controller_ambiguous_total", "Writes that may have happened.", "controller")
+WAITING = metrics.gauge("odigos_controller_waiting", "Keys that wait for their own writes.", "controller")
 
 UNSEEN_SECONDS: Final = 10.0
-"""So long a key waits for its own writes to come back; then it goes on with what the cache has."""
-PUT_OFF_SECONDS: Final = (0.02, 0.5)
+"""So long a key waits for its own writes to come back by themselves; then the API server is asked for them."""
+PUT_OFF_SECONDS: Final = (0.02, 2.0)
 RECONCILE_SECONDS: Final = 120.0
 """Each call has its own deadline; this one is for what none of them bounds."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a reconcile did, and when it wants to look again without being told."""
+    """When a reconcile wants to look again without being told, and what it wrote: for those who called it.
+
+    The controller does not need to be told what was written, it knows from the client.
+    """
 
     requeue_after: float | None = None
     written: tuple[Written, ...] = ()
@@ -75,6 +88,8 @@ class ControllerStatus:
     queue_depth: int
     last_success: str = ""
     last_error: str = ""
+    waiting: int = 0
+    """Keys that wait until the caches hold their own writes."""
 
 
 class Outcome(StrEnum):
@@ -90,8 +105,9 @@ class Outcome(StrEnum):
 class _Unseen:
     """Writes of one key that the caches do not hold yet."""
 
-    written: tuple[Written, ...]
+    notes: tuple[Note, ...]
     since: float = field(default_factory=anyio.current_time)
+    said: bool = False
 
 
 class Controller:
@@ -118,12 +134,15 @@ class Controller:
         self._unseen: dict[Key, _Unseen] = {}
         self._last_success = ""
         self._last_error = ""
+        self._waiting = 0
         for watch in self._watches:
             stores[watch.kind].subscribe(self._handler(watch))
 
     @property
     def status(self) -> ControllerStatus:
-        return ControllerStatus(self.name, self._running, self._queue.depth, self._last_success, self._last_error)
+        return ControllerStatus(
+            self.name, self._running, self._queue.depth, self._last_success, self._last_error, self._waiting
+        )
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled, which ends reconciles in the middle: status is the only memory."""
@@ -178,38 +197,63 @@ class Controller:
         unseen = self._unseen.get(key)
         if unseen is None:
             return False
-        unseen.written = tuple(w for w in unseen.written if not self._is_seen(w))
+        unseen.notes = tuple(note for note in unseen.notes if not self._stores.hold(note))
+        if not unseen.notes:
+            self._forget_writes(key)
+            return False
         waited = anyio.current_time() - unseen.since
-        if unseen.written and waited < UNSEEN_SECONDS:
-            PUT_OFF.inc(self.name)
-            least, most = PUT_OFF_SECONDS
-            self._queue.add(key, after=min(most, max(least, waited / 2)), why="own write not seen yet")
-            return True
-        del self._unseen[key]
-        if unseen.written:
-            UNSEEN.inc(self.name)
-            log.warning(
-                "own_write_not_seen",
-                controller=self.name,
-                key=str(key),
-                objects=[f"{w.kind.kind} {w.key}" for w in unseen.written],
-                hint="the watch lags or is down; going on with what the cache has",
-            )
-        return False
+        if waited >= UNSEEN_SECONDS:
+            self._ask_for(key, unseen)
+        PUT_OFF.inc(self.name)
+        least, most = PUT_OFF_SECONDS
+        self._queue.add(key, after=min(most, max(least, waited / 4)), why="own write not seen yet")
+        return True
 
-    def _is_seen(self, written: Written) -> bool:
-        if written.kind not in self._stores:
-            return True
-        store = self._stores[written.kind]
-        return not store.holds(written.key) or store.has_seen(written.key, written.resource_version)
+    def _ask_for(self, key: Key, unseen: _Unseen) -> None:
+        """What did not come by itself; a cache asks for one object not too often, however often it is told to."""
+        for note in unseen.notes:
+            self._stores.look(note.kind, note.key)
+        if unseen.said:
+            return
+        unseen.said = True
+        UNSEEN.inc(self.name, by=len(unseen.notes))
+        objects = [str(note) for note in unseen.notes]
+        self._failed(f"{key}: waits until the cache holds what was written: {', '.join(objects)}")
+        log.warning(
+            "own_write_not_seen",
+            controller=self.name,
+            key=str(key),
+            objects=objects,
+            hint="the watch lags or the API server is away; the key waits, and the API server is asked for the objects",
+        )
+
+    def _remember_writes(self, key: Key, notes: list[Note]) -> None:
+        unseen = tuple(note for note in notes if not self._stores.hold(note))
+        if not unseen:
+            return
+        self._unseen[key] = _Unseen(unseen)
+        self._count_waiting()
+        for note in unseen:
+            if note.ambiguous:  # no event can tell that it did not happen
+                AMBIGUOUS.inc(self.name)
+                self._stores.look(note.kind, note.key)
+
+    def _forget_writes(self, key: Key) -> None:
+        del self._unseen[key]
+        self._count_waiting()
+
+    def _count_waiting(self) -> None:
+        self._waiting = len(self._unseen)
+        WAITING.set(self._waiting, self.name)
 
     async def _settle(self, key: Key) -> None:
         """One reconcile, and all that can come of it."""
         began = anyio.current_time()
         with structlog.contextvars.bound_contextvars(controller=self.name, key=str(key)):
             why = self._queue.why(key)
+            notes: list[Note] = []
             try:
-                with anyio.fail_after(RECONCILE_SECONDS):
+                with writes.noted() as notes, anyio.fail_after(RECONCILE_SECONDS):
                     result = await self._reconcile(key) or Result()
             except Terminal as error:
                 outcome = Outcome.TERMINAL
@@ -232,16 +276,14 @@ class Controller:
                 log.exception("reconcile_crashed", because=why, retry_in=round(pause, 2))
             else:
                 outcome = self._succeeded(key, result)
-                log.debug("reconciled", because=why, outcome=outcome.value, writes=len(result.written))
+                log.debug("reconciled", because=why, outcome=outcome.value, writes=len(notes))
+            self._remember_writes(key, notes)
         OUTCOMES.inc(self.name, outcome.value)
         SECONDS.observe(anyio.current_time() - began, self.name)
 
     def _succeeded(self, key: Key, result: Result) -> Outcome:
         self._queue.forget(key)
         self._last_success = _time()
-        unseen = tuple(w for w in result.written if not self._is_seen(w))
-        if unseen:
-            self._unseen[key] = _Unseen(unseen)
         if result.requeue_after is None:
             return Outcome.SUCCESS
         self._queue.add(key, after=result.requeue_after, why="wanted to look again")

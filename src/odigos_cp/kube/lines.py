@@ -1,43 +1,53 @@
 """Where does one line of a stream end? Splits chunks of any size into whole lines, and survives endless ones.
 
 A watch is a stream of lines, one event each. What is left when the stream ends is no event: it is never handed out.
-A line over the limit is not kept in memory: it is passed over to its end, and `OVERLONG` stands in its place.
+A line over the limit is not kept: it is read over while it passes (overlong.py), and what was found out of whose it is
+stands in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable
-from enum import Enum
 from typing import Final
 
+from odigos_cp.kube.overlong import Overlong, Scanner
+
+__all__ = ["MAX_LINE_BYTES", "Overlong", "Splitter"]
+
 MAX_LINE_BYTES: Final = 8 * 1024 * 1024
+"""An object of etcd's 1.5 MiB is at most 9 MiB of JSON, and that only if it is made of escapes alone."""
 
 
-class Overlong(Enum):
-    """Stands for a line that was too long to keep."""
+class Splitter:
+    """Fed chunk by chunk; gives the lines that ended, without their line ends. Empty lines are left out."""
 
-    LINE = "overlong"
+    def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._scanner: Scanner | None = None
 
-
-OVERLONG: Final = Overlong.LINE
-
-
-async def split(
-    chunks: AsyncIterable[bytes], max_bytes: int = MAX_LINE_BYTES
-) -> AsyncGenerator[bytes | Overlong, None]:
-    """The whole lines of a stream, without their line ends; empty lines are left out."""
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
+    def feed(self, chunk: bytes) -> list[bytes | Overlong]:
         *ended, rest = chunk.split(b"\n")
+        lines: list[bytes | Overlong] = []
         for piece in ended:
-            if size + len(piece) > max_bytes:
-                yield OVERLONG
-            elif line := b"".join((*parts, piece)):
-                yield line
-            parts, size = [], 0
-        size += len(rest)
-        if size > max_bytes:
-            parts = []
-        elif rest:
-            parts.append(rest)
+            self._take(piece)
+            if self._scanner:
+                lines.append(self._scanner.found())
+            elif self._size:
+                lines.append(b"".join(self._parts))
+            self._parts, self._size, self._scanner = [], 0, None
+        self._take(rest)
+        return lines
+
+    def _take(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._scanner:
+            self._scanner.feed(piece)
+        elif self._size <= self._max_bytes:
+            if piece:
+                self._parts.append(piece)
+        else:
+            self._scanner = Scanner()
+            for part in (*self._parts, piece):
+                self._scanner.feed(part)
+            self._parts = []

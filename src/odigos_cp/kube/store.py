@@ -1,15 +1,19 @@
 """What does the cluster hold of one kind? A cache with one writer (its reflector), many readers, and who wants to know.
 
 A list replaces the whole content at once, so no reader ever sees half of it. Handlers run in the event loop, one after
-the other, and must not block; they get what was and what is, so that a queue can follow without looking back.
+the other, and must not block; they get what was and what is, so that a queue can follow without looking back. A handler
+that raises is a bug, and ends the process with the reflector that told it.
 An event that is older than what is held is no news and is dropped: streams may double or reorder.
+
+Whether a write has arrived is asked of the object itself (`has_seen`, `looked_since`): that an event of another object
+was newer says nothing, for events of one object may be lost or late. Lists and bookmarks speak for all objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, KeysView
+from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Final, Generic
 
 import anyio
 
@@ -19,7 +23,7 @@ from odigos_cp.kube import metrics, versions
 OBJECTS = metrics.gauge("odigos_kube_cache_objects", "Objects in the cache.", "resource")
 STALE = metrics.counter("odigos_kube_cache_stale_total", "Events older than what the cache held.", "resource")
 
-MAX_GONE = 1000
+MAX_PASSED: Final = 1000
 """Of so many deleted objects the version is remembered, so that a late event cannot bring them back."""
 
 
@@ -46,9 +50,14 @@ class Store(Generic[R]):
         self.label_selector = label_selector
         self.field_selector = field_selector
         self.resource_version = ""
-        """The cache holds everything up to this version, as far as lists, events and bookmarks said."""
+        """Where the watch stands: the newest version that a list, an event or a bookmark had."""
+        self.listed_at = float("-inf")
+        """When the newest complete list began: what was written before is in the cache."""
+        self._complete = ""
         self._objects: dict[Key, R] = {}
-        self._gone: dict[Key, str] = {}
+        self._passed: dict[Key, str] = {}
+        """The newest version of objects that are not held in it: they are gone, or could not be decoded."""
+        self._looked: dict[Key, float] = {}
         self._indexes: dict[str, _Index[R]] = {}
         self._handlers: list[Callable[[Change[R]], None]] = []
         self._synced = anyio.Event()
@@ -70,6 +79,12 @@ class Store(Generic[R]):
 
     def keys(self) -> KeysView[Key]:
         return self._objects.keys()
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._objects)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._objects
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -96,13 +111,17 @@ class Store(Generic[R]):
 
     def has_seen(self, key: Key, resource_version: str) -> bool:
         """Whether the cache holds this version of the object or a later one, or learned that it is gone."""
-        held = self._objects.get(key)
-        newest = held.metadata.resource_version if held is not None else self._gone.get(key, "")
-        return versions.covers(newest, resource_version) or versions.covers(self.resource_version, resource_version)
+        return versions.covers(self._newest(key), resource_version) or versions.covers(self._complete, resource_version)
+
+    def looked_since(self, key: Key, moment: float) -> bool:
+        """Whether a list, or a look at this object, began after the moment: it holds what was written before."""
+        return max(self.listed_at, self._looked.get(key, float("-inf"))) >= moment
 
     # The writer: a reflector, or a test
 
-    def replace(self, items: Iterable[R], resource_version: str, *, keep: Iterable[Key] = ()) -> None:
+    def replace(
+        self, items: Iterable[R], resource_version: str, *, keep: Iterable[Key] = (), began: float | None = None
+    ) -> None:
         """The whole content, as of a list. What is held of `keep` stays: it exists, but could not be read."""
         before, after = self._objects, {key_of(item): item for item in items}
         for key in keep:
@@ -116,7 +135,10 @@ class Store(Generic[R]):
             else:
                 changes.append(Change(was, found, key))
         changes += [Change(None, item, key) for key, item in after.items() if key not in before]
-        self._objects, self._gone, self.resource_version = after, {}, resource_version
+        self._objects, self._passed, self._looked = after, {}, {}
+        self.resource_version = self._complete = resource_version
+        if began is not None:
+            self.listed_at = began
         for change in changes:
             self._index(change)
         self._synced.set()
@@ -125,38 +147,71 @@ class Store(Generic[R]):
             self._tell(change)
 
     def put(self, item: R) -> None:
-        """An object was added or changed."""
-        key, version = key_of(item), item.metadata.resource_version
-        before = self._objects.get(key)
-        held = before.metadata.resource_version if before is not None else self._gone.get(key, "")
-        self.seen(version)
-        if versions.is_older(version, held):
+        """An event: an object was added or changed."""
+        self._move(item.metadata.resource_version)
+        self._hold(item)
+
+    def remove(self, key: Key, resource_version: str) -> None:
+        """An event: an object is gone, as of this version."""
+        self._move(resource_version)
+        self._drop(key, resource_version)
+
+    def pass_over(self, key: Key, resource_version: str) -> None:
+        """An event of an object that could not be decoded: what was last understood of it stays."""
+        self._move(resource_version)
+        self._pass(key, resource_version)
+
+    def seen(self, resource_version: str) -> None:
+        """A bookmark: the cache is current up to this version."""
+        self._move(resource_version)
+        if resource_version:
+            self._complete = versions.later(self._complete, resource_version)
+
+    def looked(self, key: Key, item: R | None, resource_version: str, *, began: float, readable: bool = True) -> None:
+        """A list of this one object: as it is, or none. Where the watch stands does not move: it has its own pace."""
+        if item is not None:
+            self._hold(item)
+        elif readable:
+            self._drop(key, resource_version)
+        self._looked.pop(key, None)
+        self._looked[key] = began
+        _bound(self._looked)
+
+    def _newest(self, key: Key) -> str:
+        held = self._objects.get(key)
+        passed = self._passed.get(key, "")
+        return versions.later(passed, held.metadata.resource_version) if held is not None else passed
+
+    def _move(self, resource_version: str) -> None:
+        if resource_version:
+            self.resource_version = versions.later(self.resource_version, resource_version)
+
+    def _pass(self, key: Key, resource_version: str) -> None:
+        self._passed.pop(key, None)
+        self._passed[key] = resource_version
+        _bound(self._passed)
+
+    def _hold(self, item: R) -> None:
+        key = key_of(item)
+        if versions.is_older(item.metadata.resource_version, self._newest(key)):
             STALE.inc(str(self.kind))
             return
+        before = self._objects.get(key)
         if before is not None and before == item:
             return
-        self._gone.pop(key, None)
+        self._passed.pop(key, None)
         self._objects[key] = item
         self._changed(Change(before, item, key))
 
-    def remove(self, key: Key, resource_version: str) -> None:
-        """An object is gone, as of this version."""
-        before = self._objects.get(key)
-        self.seen(resource_version)
-        if before is not None and versions.is_older(resource_version, before.metadata.resource_version):
+    def _drop(self, key: Key, resource_version: str) -> None:
+        if versions.is_older(resource_version, self._newest(key)):
             STALE.inc(str(self.kind))
             return
-        self._gone[key] = resource_version
-        if len(self._gone) > MAX_GONE:
-            del self._gone[next(iter(self._gone))]
+        before = self._objects.get(key)
+        self._pass(key, resource_version)
         if before is not None:
             del self._objects[key]
             self._changed(Change(before, None, key))
-
-    def seen(self, resource_version: str) -> None:
-        """The cache is current up to this version."""
-        if resource_version:
-            self.resource_version = versions.later(self.resource_version, resource_version)
 
     def _changed(self, change: Change[R]) -> None:
         OBJECTS.set(len(self._objects), str(self.kind))
@@ -192,6 +247,11 @@ class _Index(Generic[R]):
                 self._keys.pop(value, None)
         for value in new - old:
             self._keys.setdefault(value, {})[key] = None
+
+
+def _bound(remembered: dict[Key, Any]) -> None:
+    if len(remembered) > MAX_PASSED:
+        del remembered[next(iter(remembered))]
 
 
 def _same(one: R, other: R) -> bool:

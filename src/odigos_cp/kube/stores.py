@@ -7,10 +7,11 @@ from typing import Any
 import anyio
 from anyio.abc import TaskStatus
 
-from odigos_cp.api.meta import Kind, R
+from odigos_cp.api.meta import Key, Kind, R
 from odigos_cp.kube.client import Client
 from odigos_cp.kube.reflector import Reflector
 from odigos_cp.kube.store import Store
+from odigos_cp.kube.writes import Note
 
 
 class Stores:
@@ -41,6 +42,26 @@ class Stores:
 
     def __contains__(self, kind: Kind[Any]) -> bool:
         return _id(kind) in self._stores
+
+    def hold(self, note: Note) -> bool:
+        """Whether the cache of its kind holds what was written; what no cache would hold is waited for in vain."""
+        if note.kind not in self:
+            return True
+        store = self[note.kind]
+        if not store.holds(note.key) or store.looked_since(note.key, note.ended):
+            return True
+        if note.resource_version:
+            return store.has_seen(note.key, note.resource_version)
+        held = store.get(note.key)
+        return bool(note.deleted_uid) and (held is None or held.metadata.uid != note.deleted_uid)
+
+    def look(self, kind: Kind[Any], key: Key) -> None:
+        """Asks the API server for this one object anew, soon, and not too often: what the watch does not say."""
+        self._reflectors[_id(kind)].look(key)
+
+    def relist(self, kind: Kind[Any]) -> None:
+        """Lists the whole kind anew, soon, and not too often."""
+        self._reflectors[_id(kind)].relist("asked")
 
     def synced(self) -> tuple[int, int]:
         """How many caches have their first content, of how many."""

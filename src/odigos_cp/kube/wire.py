@@ -39,7 +39,7 @@ class Page(Generic[R]):
 class WatchEvent(Generic[R]):
     """One line of a watch. `object` is None for a bookmark, and for an object that could not be decoded.
 
-    OVERLONG stands for a line that was too long to keep: whose it was is unknown, so only a list heals it.
+    OVERLONG stands for a line that was too long to keep; its key has no name when that was not to be had.
     """
 
     type: EventType
@@ -71,12 +71,23 @@ class _Object(msgspec.Struct, frozen=True):
     metadata: _Meta = _Meta()
 
 
+class _DeletedDetails(msgspec.Struct, frozen=True):
+    uid: str = ""
+
+
+class _Deleted(msgspec.Struct, frozen=True):
+    kind: str = ""
+    metadata: _Meta = _Meta()
+    details: _DeletedDetails | None = None
+
+
 class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
 
 
 class _List(msgspec.Struct, frozen=True):
+    kind: str = ""
     metadata: _ListMeta = _ListMeta()
     items: list[msgspec.Raw] | None = None
 
@@ -89,6 +100,7 @@ class _Event(msgspec.Struct, frozen=True):
 _decode_list = msgspec.json.Decoder(_List).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_object = msgspec.json.Decoder(_Object).decode
+_decode_deleted = msgspec.json.Decoder(_Deleted).decode
 _decode_status = msgspec.json.Decoder(errors.Status).decode
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
@@ -96,6 +108,8 @@ encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 def page(kind: Kind[R], body: bytes) -> Page[R]:
     envelope = _decode_list(body)
+    if not envelope.metadata.resource_version or not envelope.kind.endswith("List"):
+        raise ValueError(f"it is a {envelope.kind or 'nothing'}, not a list of {kind.plural} with a version")
     items: list[R] = []
     skipped: list[Key] = []
     for raw in envelope.items or ():
@@ -127,8 +141,31 @@ def event(kind: Kind[R], line: bytes) -> WatchEvent[R]:
 
 
 def written(kind: Kind[Any], body: bytes) -> Written:
-    meta = _decode_object(body).metadata
+    try:
+        meta = _decode_object(body).metadata
+    except (ValueError, RecursionError) as error:
+        raise _no_object(kind, error) from None
     return Written(kind, Key(meta.namespace, meta.name), meta.resource_version, meta.uid, meta.generation)
+
+
+def deleted(kind: Kind[Any], body: bytes) -> tuple[str, str]:
+    """The version at which the object is gone or going, and the uid of what is gone: what the answer has of them.
+
+    An object that is gone at once is answered by a Status with its uid, one that ends later by itself.
+    """
+    try:
+        found = _decode_deleted(body)
+    except (ValueError, RecursionError) as error:
+        raise errors.ServerError(
+            f"the answer is no {kind.kind}: {error}", status=200, action=f"delete {kind}"
+        ) from None
+    if found.kind == "Status":
+        return "", found.details.uid if found.details else ""
+    return found.metadata.resource_version, ""
+
+
+def _no_object(kind: Kind[Any], error: Exception) -> errors.ServerError:
+    return errors.ServerError(f"the answer is no {kind.kind}: {error}", status=200, action=f"write {kind}")
 
 
 def decode_or_none(kind: Kind[R], raw: msgspec.Raw) -> R | None:

@@ -110,7 +110,7 @@ def _watches(stores: Stores) -> list[Watch[Any]]:
     def of_configuration(change: Change[Any]) -> Iterable[Key]:
         if change.key.name != CONFIGURATION_NAME or not changes.is_of_spec(change):
             return ()
-        return [key for namespace in stores[NAMESPACES].keys() for key in in_namespace(namespace.name)]  # noqa: SIM118 - a store, not a dict
+        return [key for namespace in stores[NAMESPACES] for key in in_namespace(namespace.name)]
 
     return [
         *observing.workload_watches(),

@@ -95,7 +95,7 @@ def _concerned_by(stores: Stores, system_namespace: str, change: Change[Instrume
     if before is not None and after is not None and before.spec == after.spec:
         return ()
     everywhere = change.key.namespace == system_namespace
-    return [k for k in stores[APPLICATIONS].keys() if everywhere or k.namespace == change.key.namespace]  # noqa: SIM118 - a store, not a dict
+    return [k for k in stores[APPLICATIONS] if everywhere or k.namespace == change.key.namespace]
 
 
 def _all_if_it_matters(stores: Stores, change: Change[OdigosConfiguration]) -> Iterable[Key]:

@@ -42,7 +42,7 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
     def if_the_wish_changed(change: Change[InstrumentedApplication]) -> Iterable[Key]:
         if not changes.is_of_wish(change):
             return ()
-        return [k for k in stores[RULES].keys() if k.namespace in (settings.namespace, change.key.namespace)]  # noqa: SIM118 - a store, not a dict
+        return [k for k in stores[RULES] if k.namespace in (settings.namespace, change.key.namespace)]
 
     watches: list[Watch[Any]] = [Watch(RULES), Watch(APPLICATIONS, if_the_wish_changed)]
     return [Controller("instrumentor/rules", reconcile, watches, stores)]
