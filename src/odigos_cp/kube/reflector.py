@@ -127,7 +127,7 @@ class Reflector(Generic[R]):
         self._overtaken = 0
         self._page_objects = PAGE_OBJECTS
         self._reading = anyio.Lock()
-        self._watching = anyio.CancelScope()
+        self._watching: anyio.CancelScope | None = None
         self._relist_asked = anyio.Event()
         self._relist_asked_at = 0.0
         self._relisted_at = float("-inf")
@@ -174,7 +174,8 @@ class Reflector(Generic[R]):
             if self._relist_asked.is_set():  # else a list came in between
                 self._relisted_at = anyio.current_time()
                 self._version = ""
-                self._watching.cancel()
+                if self._watching:
+                    self._watching.cancel()
 
     async def _look_for_ever(self) -> None:
         while True:
@@ -304,7 +305,8 @@ class Reflector(Generic[R]):
         """Follows one watch to its end, which is no error."""
         began = anyio.current_time()
         alive = False
-        with anyio.CancelScope() as self._watching:
+        with anyio.CancelScope() as scope:
+            self._watching = scope
             async with self._client.watch(
                 self.store.kind,
                 resource_version=self._version,
@@ -318,7 +320,8 @@ class Reflector(Generic[R]):
                     alive = True
                     self._well()
                     self._take(event)
-        if self._watching.cancel_called:
+        self._watching = None
+        if scope.cancel_called:
             self._version = ""
             RECONNECTS.inc(self._resource, "asked")
             return 0.0
