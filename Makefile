@@ -15,7 +15,7 @@ UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
 UI_SOURCES := $(shell find ui/src 2>/dev/null) $(filter-out ui/next-env.d.ts,$(wildcard ui/*.json ui/*.ts ui/*.mjs))
 UI_PACKAGES := ui/node_modules/.package-lock.json
 BUNDLE := src/odigos_cp/web/static/index.html
-FAST_TESTS := tests --ignore=tests/e2e --ignore=tests/browser --ignore=tests/cluster --ignore=tests/local/test_whole_cluster.py
+FAST_TESTS := tests $(addprefix --ignore=tests/,e2e browser cluster faults local/test_whole_cluster.py)
 
 export ODIGOS_CP_CACHE := $(CACHE)
 
@@ -38,7 +38,7 @@ clean: ## Remove the build cache, the virtual environment and built files (run `
 ##@ Test it
 
 .PHONY: test
-test: check built jdk chromium ## Every test: checks, then side by side the fast and the browser's, and those on a real two-node cluster
+test: check built jdk chromium ## Every test: checks, then side by side those on this machine, under faults too, and those on a real two-node cluster
 	@$(MAKE) --no-print-directory -j2 --output-sync=line test-here test-cluster
 
 .PHONY: test-here
@@ -46,6 +46,7 @@ test-here: ## What needs nothing but this machine: the fast tests, the browser's
 	$(BIN)/pytest $(FAST_TESTS) -q
 	$(BIN)/pytest tests/browser -q
 	$(BIN)/pytest tests/local/test_whole_cluster.py -q
+	$(BIN)/pytest tests/faults -q
 
 .PHONY: test-fast
 test-fast: venv jdk ## The tests that need no cluster and no browser
@@ -54,6 +55,10 @@ test-fast: venv jdk ## The tests that need no cluster and no browser
 .PHONY: test-browser
 test-browser: venv ui chromium ## The UI in a real headless Chromium
 	$(BIN)/pytest tests/browser -q
+
+.PHONY: test-faults
+test-faults: venv ## A real API server and etcd that are killed, cut off and lied about, and the control plane that must not mind
+	$(BIN)/pytest tests/faults -q
 
 .PHONY: test-cluster
 test-cluster: venv ui chromium ## The tests on a real cluster; KEEP=1 leaves it running for the next time
