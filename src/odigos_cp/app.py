@@ -2,15 +2,14 @@
 
 Order of life: probes (the kubelet sees that we live) -> UI and webhook (they answer 503 until there is something to
 say) -> caches -> certificates -> leader gate -> controllers. Any task's death ends the process with code 1, and
-Kubernetes starts it again: status is the only memory, so nothing is lost. SIGTERM cancels all; the Lease is given back
-after the controllers have stopped.
+Kubernetes starts it again: status is the only memory, so nothing is lost. SIGTERM cancels all (process.py); the Lease
+is given back after the controllers have stopped.
 """
 
 from __future__ import annotations
 
-import signal
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +18,7 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
-from odigos_cp import logs
+from odigos_cp import logs, process
 from odigos_cp.api.application import APPLICATIONS
 from odigos_cp.api.builtin import CONFIG_MAPS, NAMESPACES, PODS, SERVICES, WEBHOOKS, WORKLOADS
 from odigos_cp.api.collectors import GROUPS
@@ -36,6 +35,8 @@ from odigos_cp.kube.client import Client
 from odigos_cp.kube.controller import Controller
 from odigos_cp.kube.leader import LeaderGate
 from odigos_cp.kube.stores import Stores
+from odigos_cp.kube.watchdog import Watchdog
+from odigos_cp.process import Service, Services
 from odigos_cp.release import VERSION
 from odigos_cp.settings import Settings
 from odigos_cp.web import app as web
@@ -61,26 +62,11 @@ CLUSTER_WIDE: tuple[Kind[Any], ...] = (
 OWN_NAMESPACE: tuple[Kind[Any], ...] = (CONFIG_MAPS, SERVICES, DESTINATIONS, GROUPS, CONFIGURATIONS)
 """These are looked at in odigos-system only: a Destination elsewhere is nobody's."""
 
-Service = Callable[..., Coroutine[Any, Any, None]]
-
 
 def main(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT (0), or until a task dies (1)."""
     logs.configure(settings.log_format, settings.log_level)
-    try:
-        anyio.run(run, settings)
-    except Exception as error:
-        for reason in _leaves(error):
-            log.error("stopped", reason=str(reason) or type(reason).__name__, exc_info=reason)
-        return 1
-    log.info("stopped")
-    return 0
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in _leaves(part)]
-    return [error]
+    return process.leave(process.main(partial(run, settings)))
 
 
 @dataclass(frozen=True)
@@ -88,7 +74,7 @@ class Parts:
     """What the process consists of, by the task that wants it."""
 
     controllers: Sequence[Controller]
-    services: Sequence[Service]
+    services: Mapping[str, Service]
     """What else runs only while leading."""
 
 
@@ -96,7 +82,7 @@ def build(settings: Settings, stores: Stores, client: Client) -> Parts:
     """The controllers of the chosen tasks; they subscribe to the caches, so they are built before these start."""
     applier = Applier(client)
     controllers: list[Controller] = []
-    services: list[Service] = []
+    services: dict[str, Service] = {}
     if settings.runs("instrumentor"):
         for module in (discovery, detection, injection, rollout, rules):
             controllers.extend(module.build(stores, applier, settings))
@@ -107,11 +93,13 @@ def build(settings: Settings, stores: Stores, client: Client) -> Parts:
     if settings.runs("autoscaler"):
         for module in (groups, config):
             controllers.extend(module.build(stores, applier, settings))
-        services.append(traffic.build(stores, applier, client, settings))
+        services["traffic"] = traffic.build(stores, applier, client, settings)
     return Parts(controllers, services)
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, watchdog: Watchdog, *, around: process.Around | None = None) -> None:
+    """`around` is given each service with its name, and gives what is run instead."""
+    service = Services(watchdog, around) if around else Services(watchdog)
     log.info("starting", version=VERSION, controllers=settings.controllers, identity=settings.identity)
     async with (
         await Client.connect(
@@ -119,7 +107,6 @@ async def run(settings: Settings) -> None:
         ) as client,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
         stores = Stores(client)
         for kind in CLUSTER_WIDE:
             stores.add(kind)
@@ -133,39 +120,39 @@ async def run(settings: Settings) -> None:
             identity=settings.identity,
             lease_seconds=settings.lease_seconds,
         )
+        watchdog.guard(lambda: gate.deadline, gate.grace_seconds)
         checks: dict[str, web.Check] = {"caches": web.caches_check(stores)}
         certificates = _webhook(settings, client, stores)
         if certificates:
             checks["webhook"] = certificates.check
-        await tasks.start(
-            partial(
-                server.serve,
-                web.build_probe_app(checks),
-                settings.probe_address,
-                settings.probe_port,
-                name="probe",
-                limits=server.PROBE_LIMITS,
-            )
+        probes = partial(
+            server.serve,
+            web.build_probe_app(checks),
+            settings.probe_address,
+            settings.probe_port,
+            name="probe",
+            limits=server.PROBE_LIMITS,
         )
+        await tasks.start(service("probes", probes))
         if settings.runs("ui"):
-            await tasks.start(_ui(settings, client, stores, gate, parts, await client.version()))
+            ui = _ui(settings, client, stores, gate, parts, await client.version())
+            await tasks.start(service("ui", ui))
         if certificates:
-            await tasks.start(
-                partial(
-                    server.serve,
-                    web.build_webhook_app(stores),
-                    settings.webhook_address,
-                    settings.webhook_port,
-                    certificates.context,
-                    name="webhook",
-                    limits=server.WEBHOOK_LIMITS,
-                )
+            admission = partial(
+                server.serve,
+                web.build_webhook_app(stores),
+                settings.webhook_address,
+                settings.webhook_port,
+                certificates.context,
+                name="webhook",
+                limits=server.WEBHOOK_LIMITS,
             )
-        await tasks.start(stores.run)
+            await tasks.start(service("webhook", admission))
+        await tasks.start(service("caches", stores.run))
         if certificates:
-            await tasks.start(certificates.run)
+            await tasks.start(service("certificates", certificates.run))
         log.info("ready", kinds=len(CLUSTER_WIDE) + len(OWN_NAMESPACE))
-        await _lead(settings, gate, parts)
+        await _lead(settings, gate, parts, service)
 
 
 def _webhook(settings: Settings, client: Client, stores: Stores) -> Certificates | None:
@@ -217,28 +204,17 @@ def _ui(
     )
 
 
-async def _lead(settings: Settings, gate: LeaderGate, parts: Parts) -> None:
+async def _lead(settings: Settings, gate: LeaderGate, parts: Parts, service: Services) -> None:
     async def work(*, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         async with anyio.create_task_group() as leading:
             for controller in parts.controllers:
-                await leading.start(controller.run)
-            for service in parts.services:
-                await leading.start(service)
+                await leading.start(service(f"controller {controller.name}", controller.run))
+            for name, other in parts.services.items():
+                await leading.start(service(name, other))
             log.info("leading", controllers=[c.status.name for c in parts.controllers])
             task_status.started()
             await anyio.sleep_forever()
 
     if not (parts.controllers or parts.services):
         await anyio.sleep_forever()
-    if settings.leader_elect:
-        await gate.run_while_leading(work)
-    else:
-        await work()
-
-
-async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            log.info("stopping", signal=signal.Signals(number).name)
-            scope.cancel()
-            return
+    await service("leader", partial(gate.run_while_leading, work) if settings.leader_elect else work)()

@@ -1,13 +1,14 @@
 """The command line: `odigos-cp run | describe | version`.
 
 `run` takes every setting of settings.py as a flag. Wrong input ends with exit code 2 and one line that says what to do;
-a control plane that stops for a fault ends with code 1, so that Kubernetes starts it again.
+a control plane that stops for a fault ends with code 1 (by its watchdog: 3), so that Kubernetes starts it again.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return describe.main(chosen, given.workload, given.workload_namespace)
         chosen.runs("ui")  # a wrong --controllers is refused before anything starts
+        # Until the process has its own ear for it (process.py): the first process of a container has no default action.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         from odigos_cp import app
 
         return app.main(chosen)

@@ -7,7 +7,7 @@ the OdigosConfiguration object.
 
 from __future__ import annotations
 
-import os
+import secrets
 import socket
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -17,6 +17,8 @@ from odigos_cp.release import VERSION
 
 LOG_FORMATS = ("auto", "json", "console")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LIFE = secrets.token_hex(4)
+"""Of this life of the process: after a restart the same pod is another replica (kube/leader.py says why)."""
 CONTROLLERS = ("instrumentor", "autoscaler", "scheduler", "ui")
 """The four tasks of the one process."""
 
@@ -62,8 +64,8 @@ class Settings:
 
     @property
     def identity(self) -> str:
-        """Who holds the Lease."""
-        return self.pod_name or f"{socket.gethostname()}-{os.getpid()}"
+        """Who holds the Lease: where the process runs, for a person, and which life of it."""
+        return f"{self.pod_name or socket.gethostname()}_{LIFE}"
 
     def runs(self, task: str) -> bool:
         return task in selected(self.controllers)
