@@ -1,23 +1,19 @@
 """How does odigos-cp speak to the API server? One HTTP session, a deadline on every call, errors as types.
 
-The only file that imports kubernetes_asyncio, and only to find out where the API server is and how to prove who we are
-(in-cluster, kubeconfig with certificates, tokens, exec plugins): its transport has no deadlines and makes dicts.
 Reads that the server sheds (429, 503 with Retry-After) are asked again within their deadline; writes never are: the
-controller that wanted them decides anew. A refused token or an unknown certificate makes the access be read again.
+controller that wanted them decides anew. Each write is noted where it is made (writes.py). Redirects are not followed.
+A refused token or an unknown certificate makes the access be read again (access.py); a watch that is open goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import socket
-import ssl
 import struct
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -26,10 +22,12 @@ import aiohttp
 import anyio
 import anyio.lowlevel
 import structlog
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from odigos_cp.api.meta import Key, Kind, R
-from odigos_cp.kube import errors, fence, lines, metrics, wire, writes
+from odigos_cp.kube import access, errors, fence, lines, metrics, wire, writes
+from odigos_cp.kube.access import Access, Load
 from odigos_cp.kube.wire import Page, WatchEvent, Written
 
 __all__ = ["Access", "Client", "Page", "WatchEvent", "Written"]
@@ -50,8 +48,6 @@ ACCESS_SECONDS: Final = 60.0
 """A service account's token and CA are read again so often; the kubelet rotates them long before they end."""
 REFRESH_SECONDS: Final = 10.0
 """A refused token makes the access be read again, but not more often than this."""
-LOAD_SECONDS: Final = 30.0
-"""An exec plugin may ask a cloud for a token."""
 LINGER_SECONDS: Final = 0.1
 """So long the end waits for connections that are just being made."""
 READ_RETRIES: Final = 2
@@ -62,54 +58,34 @@ PAGE_BYTES: Final = 64 * 1024 * 1024
 OBJECT_BYTES: Final = 16 * 1024 * 1024
 """etcd keeps objects of at most 1.5 MiB, and JSON makes at most six bytes of one."""
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-
-
-@dataclass(frozen=True)
-class Access:
-    """Where the API server is, and how we prove to it who we are."""
-
-    host: str
-    tls: ssl.SSLContext | None = None
-    authorization: str = ""
-    proxy: str | None = None
-    server_hostname: str | None = None
-    fingerprint: str = ""
-    """Of the certificates that `tls` was made from: connections stay as long as it does."""
-    expires: bool = False
-    """To be read again each minute: the files of a service account."""
-
-
-Load = Callable[[], Awaitable[Access]]
-
 
 class _Connector(aiohttp.TCPConnector):
     """Leaves no connection open behind its end, whatever was cancelled, and when.
 
-    A connection whose caller is cancelled while it is made is made all the same, and kept for the next call: asyncio's
-    TLS would leave it open for good if it were cancelled at the wrong moment, and nobody would know of it. At the end
-    those that still say goodbye to the server are cut off.
+    A connection whose caller is cancelled while it is made is made all the same, and then cut off: asyncio's TLS would
+    leave it open for good if it were cancelled at the wrong moment, and nobody would know of it. At the end those that
+    still say goodbye to the server are cut off, too.
     """
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
-        self._making: set[asyncio.Task[aiohttp.connector.Connection]] = set()
+        self._making: set[asyncio.Task[ResponseHandler]] = set()
         self._made: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
-    async def connect(self, *what: Any, **how: Any) -> aiohttp.connector.Connection:
-        making = asyncio.get_running_loop().create_task(super().connect(*what, **how))
+    async def _create_connection(self, *what: Any, **how: Any) -> ResponseHandler:
+        """Only the making has a task of its own: a call that finds a connection that was kept needs none."""
+        making = asyncio.get_running_loop().create_task(super()._create_connection(*what, **how))
         self._making.add(making)
         making.add_done_callback(self._remember)
         try:
             return await asyncio.shield(making)
         except asyncio.CancelledError:
-            making.add_done_callback(_give_back)
+            making.add_done_callback(_cut_off)
             raise
 
-    def _remember(self, making: asyncio.Task[aiohttp.connector.Connection]) -> None:
+    def _remember(self, making: asyncio.Task[ResponseHandler]) -> None:
         self._making.discard(making)
-        made = None if making.cancelled() or making.exception() is not None else making.result().transport
-        if made is not None:
+        if (made := _transport(making)) is not None:
             self._made.add(made)
 
     async def end(self) -> None:
@@ -125,9 +101,15 @@ class _Connector(aiohttp.TCPConnector):
             await anyio.lowlevel.checkpoint()  # what was aborted is closed in the loop's next rounds
 
 
-def _give_back(making: asyncio.Task[aiohttp.connector.Connection]) -> None:
-    if not making.cancelled() and making.exception() is None:
-        making.result().release()
+def _transport(making: asyncio.Task[ResponseHandler]) -> asyncio.Transport | None:
+    if making.cancelled() or making.exception() is not None:
+        return None
+    return making.result().transport
+
+
+def _cut_off(making: asyncio.Task[ResponseHandler]) -> None:
+    if (made := _transport(making)) is not None:
+        made.abort()
 
 
 class _Request(aiohttp.ClientRequest):
@@ -186,11 +168,12 @@ class Client:
         *,
         timeout: float = 15.0,
         user_agent: str = "odigos-cp",
+        service_account: Path = access.SERVICE_ACCOUNT,
     ) -> Client:
         """Reads the access; makes no call yet. Without a kubeconfig: the pod's service account, else ~/.kube/config."""
 
         async def load() -> Access:
-            return await _load_access(kubeconfig, context)
+            return await access.load(kubeconfig, context, service_account)
 
         return cls(await load(), load, timeout=timeout, user_agent=user_agent)
 
@@ -513,17 +496,17 @@ class Client:
         """The head of the answer; None when the server's certificate is not trusted and may have been rotated."""
         if self._access.expires:
             await self._refresh(older_than=ACCESS_SECONDS)
-        access = self._access
-        headers = _given(**{"Authorization": access.authorization, "Content-Type": content_type})
+        known = self._access
+        headers = _given(**{"Authorization": known.authorization, "Content-Type": content_type})
         try:
             response = await self._session.request(
                 method,
-                URL(access.host + path, encoded=True).update_query(dict(params or {})),
+                URL(known.host + path, encoded=True).update_query(dict(params or {})),
                 data=data,
                 headers=headers,
-                ssl=access.tls or True,
-                server_hostname=access.server_hostname,
-                proxy=access.proxy,
+                ssl=known.tls or True,
+                server_hostname=known.server_hostname,
+                proxy=known.proxy,
                 timeout=deadline,
                 allow_redirects=False,
             )
@@ -531,17 +514,17 @@ class Client:
             REQUESTS.inc(verb, resource, "certificate")
             if final or self._load is None:
                 raise errors.NotSent(
-                    f"the certificate of {access.host} is not trusted: {error.certificate_error}. "
+                    f"the certificate of {known.host} is not trusted: {error.certificate_error}. "
                     "Check the CA in the kubeconfig or service account",
                     action=action,
                 ) from error
             return None
         except aiohttp.ClientConnectorError as error:
             REQUESTS.inc(verb, resource, "unreachable")
-            raise errors.NotSent(f"no answer from {access.host}: {_why(error)}", action=action) from error
+            raise errors.NotSent(f"no answer from {known.host}: {_why(error)}", action=action) from error
         except (aiohttp.ClientError, OSError) as error:
             REQUESTS.inc(verb, resource, "unreachable")
-            raise errors.Unreachable(f"no answer from {access.host}: {_why(error)}", action=action) from error
+            raise errors.Unreachable(f"no answer from {known.host}: {_why(error)}", action=action) from error
         REQUESTS.inc(verb, resource, str(response.status))
         return response
 
@@ -559,6 +542,9 @@ class Client:
                 log.warning("access_not_read", why=str(error), hint="going on with the access as it was read before")
                 return
             same = fresh.fingerprint == self._access.fingerprint
+            if same and self._access.authorization and not fresh.authorization:
+                log.warning("access_not_read", why="there is no token any more", hint="going on with the one before")
+                return
             self._access = replace(fresh, tls=self._access.tls) if same else fresh
 
     def _say_warnings(self, response: aiohttp.ClientResponse) -> None:
@@ -637,76 +623,3 @@ def _decoded(kind: Kind[R], key: Key, body: bytes) -> R:
         raise errors.Invalid(
             f"{kind.kind} {key} is not what odigos-cp understands: {error}", reason="Undecodable"
         ) from None
-
-
-async def _load_access(kubeconfig: str | None, context: str | None) -> Access:
-    """Reads files and may run an exec plugin, so it has a thread and a loop of its own, and a deadline."""
-    with anyio.move_on_after(LOAD_SECONDS):
-        return await anyio.to_thread.run_sync(_read_access, kubeconfig, context, abandon_on_cancel=True)
-    raise errors.Unreachable(
-        f"reading the access to the cluster took more than {LOAD_SECONDS:.0f} s: see the exec plugin of the kubeconfig"
-    )
-
-
-def _read_access(kubeconfig: str | None, context: str | None) -> Access:
-    from kubernetes_asyncio import config
-    from kubernetes_asyncio.client import Configuration
-
-    found = Configuration()
-    in_cluster = not kubeconfig and not context and _in_cluster()
-    try:
-        if in_cluster:
-            config.load_incluster_config(  # type: ignore[no-untyped-call]
-                client_configuration=found, try_refresh_token=False
-            )
-        else:
-            asyncio.run(
-                config.load_kube_config(
-                    config_file=kubeconfig, context=context, client_configuration=found, persist_config=False
-                )
-            )
-        return _access_of(found, expires=in_cluster)
-    except Exception as error:  # kubeconfigs fail in any way: files, YAML, plugins, certificates
-        source = (
-            "the pod's service account" if in_cluster else kubeconfig or os.environ.get("KUBECONFIG", "~/.kube/config")
-        )
-        raise errors.Unreachable(
-            f"cannot read the access to the cluster from {source}: {error or type(error).__name__}. "
-            "Give --kubeconfig, or run in a pod with a service account"
-        ) from error
-
-
-def _in_cluster() -> bool:
-    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").is_file()
-
-
-def _access_of(found: Any, *, expires: bool) -> Access:
-    tls = _tls(found) if found.host.startswith("https") else None
-    return Access(
-        host=found.host.rstrip("/"),
-        tls=tls,
-        authorization=str(found.api_key.get("BearerToken", "")).strip(),
-        proxy=found.proxy,
-        server_hostname=found.tls_server_name,
-        fingerprint=_fingerprint(found.host, found.ssl_ca_cert, found.cert_file, found.key_file),
-        expires=expires,
-    )
-
-
-def _tls(found: Any) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=found.ssl_ca_cert)
-    # Python 3.13 refuses CAs without key identifiers, as many clusters have them. Names and chains are verified.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if found.cert_file:
-        context.load_cert_chain(found.cert_file, keyfile=found.key_file)
-    if not found.verify_ssl:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _fingerprint(host: str, *files: str | None) -> str:
-    digest = hashlib.sha256(host.encode())
-    for file in files:
-        digest.update(b"\0" + (Path(file).read_bytes() if file else b""))
-    return digest.hexdigest()
