@@ -73,6 +73,34 @@ def test_a_second_signal_changes_nothing() -> None:
     assert "cleaned up" in process.log
 
 
+def test_a_service_that_returns_when_it_is_cancelled_has_not_died() -> None:
+    process = ended("""
+        async def polite(*, task_status):
+            task_status.started()
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.2)
+
+        async def main(watchdog):
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(Services(watchdog)("polite", polite))
+                os.kill(os.getpid(), signal.SIGTERM)
+                await anyio.sleep_forever()
+    """)
+    assert process.code == 0
+    assert "service_died" not in process.log
+
+
+def test_what_variables_held_is_not_in_the_log() -> None:
+    """A token is one of them."""
+    process = ended("""
+        async def main(watchdog):
+            token = "geheim" + "nis"
+            raise ValueError("broken")
+    """)
+    assert "broken" in process.log
+    assert "geheimnis" not in process.log
+
+
 FAILURES = {
     "an error": 'raise ValueError("broken")',
     "a group with a cancellation in it": 'raise BaseExceptionGroup("x", [asyncio.CancelledError(), OSError("broken")])',

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 import anyio
+import anyio.lowlevel
 import structlog
 from anyio.abc import TaskStatus
 
@@ -94,6 +95,7 @@ class Services:
         async def run(*, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED) -> None:
             try:
                 await service(task_status=task_status)
+                await anyio.lowlevel.checkpoint_if_cancelled()  # it may return when it is cancelled, too
                 raise EndedByItself(f"the service {name} ended by itself")
             except anyio.get_cancelled_exc_class():
                 raise
