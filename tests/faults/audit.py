@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.faults.proxy import WRITES
+from tests.faults.proxy import WRITES, kind_of_write
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Entry:
         """resource[/subresource] namespace/name"""
         resource = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
         return f"{resource} {'/'.join(part for part in (self.namespace, self.name) if part)}"
+
+    @property
+    def kind_of_write(self) -> str:
+        return kind_of_write(self.verb, self.resource, self.subresource, self.manager)
 
     def __str__(self) -> str:
         return f"{self.ended:%H:%M:%S.%f} {self.user} {self.verb} {self.object} {self.code}"

@@ -50,6 +50,21 @@ def done_but_answered(status: int, reason: str = "", message: str = "by the faul
     return fault
 
 
+class OnceForEachKind:
+    """The first write of each kind meets the fault; the others go through. `kinds` are those that met it."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.kinds: set[str] = set()
+        self._fault = fault
+
+    async def fault(self, exchange: Exchange) -> web.StreamResponse:
+        kind = exchange.request.kind_of_write
+        if kind in self.kinds:
+            return await exchange.forward()
+        self.kinds.add(kind)
+        return await self._fault(exchange)
+
+
 def delay(seconds: float, after_commit: bool = False) -> Fault:
     """Slow; a client that gives up before the API server was asked has asked nothing."""
 

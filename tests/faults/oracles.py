@@ -81,6 +81,11 @@ def state(rig: Rig, *namespaces: str) -> State:
     return found
 
 
+def masked(value: Any, *namespaces: str) -> Any:
+    """One value without what differs between any two runs."""
+    return _Mask(namespaces)(value)
+
+
 class _Mask:
     """Takes out of values what differs between any two runs."""
 

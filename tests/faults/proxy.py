@@ -47,10 +47,23 @@ class Request:
     query: str
     body: Any = field(default=None, hash=False, compare=False)
 
+    @property
+    def manager(self) -> str:
+        return str(URL.build(path="/", query_string=self.query).query.get("fieldManager", ""))
+
+    @property
+    def kind_of_write(self) -> str:
+        """Which line of the product it comes from, nearly: verb, resource and field manager, but of which object."""
+        return kind_of_write(self.verb, self.resource, self.subresource, self.manager)
+
     def __str__(self) -> str:
         place = "/".join(part for part in (self.namespace, self.name) if part)
         resource = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
         return f"{self.verb} {resource} {place}".rstrip()
+
+
+def kind_of_write(verb: str, resource: str, subresource: str, manager: str) -> str:
+    return " ".join(part for part in (verb, "/".join(p for p in (resource, subresource) if p), manager) if part)
 
 
 @dataclass

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from tests import replicas
 from tests.faults import oracles
-from tests.faults.audit import AuditLog, Entry
+from tests.faults.audit import AuditLog, Entry, last_before_first
 from tests.faults.node import Node
 from tests.faults.oracles import State
 from tests.faults.proxy import Proxy, proxying
+from tests.faults.relay import Relay
 from tests.faults.rig import Rig
 from tests.faults.story import Story
 from tests.replicas import Replica
@@ -37,6 +38,8 @@ class Reference:
     instrumented: State
     back: State
     writes: Counter[str]
+    kinds: frozenset[str]
+    """Every kind of write that there is in it."""
 
 
 @dataclass
@@ -50,6 +53,8 @@ class Stage:
     """Where the audit log was when the story began."""
     users: list[str] = field(default_factory=list)
     started: list[Replica] = field(default_factory=list)
+    given_up: list[Replica] = field(default_factory=list)
+    """Those that are to end by themselves."""
     _open: ExitStack = field(default_factory=ExitStack)
 
     def proxy(self, user: str = "replica-a") -> Proxy:
@@ -60,16 +65,23 @@ class Stage:
         """The user as the audit log knows him: no two stories share one."""
         return f"{user}-{self.story.system}"
 
+    def relay(self, proxy: Proxy) -> Relay:
+        """A way to this proxy that can be frozen below HTTP: `start(..., server=f"http://127.0.0.1:{relay.port}")`."""
+        relay = Relay(("127.0.0.1", int(proxy.url.rsplit(":", 1)[1])))
+        self._open.callback(relay.close)
+        return relay
+
     def start(
         self,
         user: str = "replica-a",
         proxy: Proxy | None = None,
         *flags: str,
+        server: str = "",
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = (sys.executable, "-m", "odigos_cp.cli"),
     ) -> Replica:
         """A replica; without a proxy it goes straight to the API server. Started again it writes on in its log."""
-        config = self.rig.kubeconfig(self.name(user), server=proxy.url if proxy else "")
+        config = self.rig.kubeconfig(self.name(user), server=server or (proxy.url if proxy else ""))
         log = self.directory / f"{user}.log"
         made = replicas.start(config, self.story.system, log, *flags, environment=environment, command=command)
         self.started.append(made)
@@ -86,6 +98,19 @@ class Stage:
     def lease_writes(self, user: str) -> list[Entry]:
         found = self.audit.writes(self.name(user), self.since)
         return [entry for entry in found if entry.resource == "leases"]
+
+    def led(self) -> list[Entry]:
+        """What the leaders among the replicas asked to be written, accepted or not, but for their Lease."""
+        names = [self.name(user) for user in self.users]
+        entries = [entry for entry in self.audit.entries(self.since) if entry.is_write and entry.user in names]
+        return sorted((entry for entry in entries if entry.resource != "leases"), key=lambda entry: entry.ended)
+
+    def assert_handed_over(self, old: str, new: str) -> None:
+        """The new leader has written, and after that the old one nothing."""
+        led = self.led()
+        assert any(entry.user == self.name(new) for entry in led), f"{new} has written nothing"
+        late = last_before_first(led, self.name(old), self.name(new))
+        assert not late, f"{old} wrote on:\n" + "\n".join(map(str, late))
 
     def wait_quiet(self, seconds: float = QUIET_SECONDS) -> None:
         """O4."""
@@ -118,8 +143,10 @@ class Stage:
         instrumented = self.state()
         self.story.take_back_and_wait()
         self.wait_quiet()
-        writes = oracles.writes_by_object(self.writes(), self.story.namespaces)
-        return Reference(instrumented, self.state(), writes)
+        written = self.writes()
+        kinds = frozenset(entry.kind_of_write for entry in written)
+        counted = oracles.writes_by_object(written, self.story.namespaces)
+        return Reference(instrumented, self.state(), counted, kinds)
 
     def assert_plays_as(self, reference: Reference, faults: int) -> None:
         """The whole story under whatever the test has set up: O1 twice, O2, O4, O5."""
@@ -132,7 +159,7 @@ class Stage:
 
     def check(self) -> None:
         """While the story waits: a replica that has ended by itself will not go on."""
-        for replica in self.started:
+        for replica in (each for each in self.started if each not in self.given_up):
             code = replica.process.poll()
             assert code in (None, 0, -9, -15), f"{replica.log.name}: ended with {code}:\n{replica.tail()}"
 
