@@ -167,6 +167,38 @@ async def test_a_slow_server_does_not_cost_the_lease() -> None:
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("before", [None, {"holderIdentity": "", "leaseDurationSeconds": 1}])
+async def test_a_server_that_was_always_slow_is_led_all_the_same_fault_18(before: dict[str, Any] | None) -> None:
+    server = LeaseServer()
+    if before:
+        server.write({"metadata": {"name": "l"}, "spec": before})
+    server.delay["one"] = 3
+    one = Replica(server, "one")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.run)
+        await anyio.sleep(10)
+        assert one.gate.leading
+        await anyio.sleep(600)
+        assert (one.gate.leading, one.lost) == (True, "")
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_edit_that_a_slow_server_tells_of_late_does_not_cost_the_lease_faults_18_and_40() -> None:
+    server = LeaseServer()
+    server.delay["one"] = 1.5
+    one = Replica(server, "one")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.run)
+        await anyio.sleep(30)
+        server.edit(leaseDurationSeconds=3)
+        await anyio.sleep(30)
+        assert (one.gate.leading, one.lost) == (True, "")
+        server.lease = None
+        await anyio.sleep(30)
+        assert (one.gate.leading, server.holder) == (True, "one")
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_dead_leader_is_followed_after_one_lease() -> None:
     server = LeaseServer()
     dead = {"holderIdentity": "dead", "leaseDurationSeconds": 15, "leaseTransitions": 3}

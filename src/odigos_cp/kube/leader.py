@@ -32,7 +32,7 @@ from anyio.abc import TaskStatus
 from odigos_cp.api.builtin import LEASES, Lease
 from odigos_cp.api.meta import Key
 from odigos_cp.kube import clock, fence, metrics
-from odigos_cp.kube.client import Client
+from odigos_cp.kube.client import Client, Written
 from odigos_cp.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 
 log = structlog.get_logger(__name__)
@@ -168,12 +168,10 @@ class LeaderGate:
     async def _wait_and_take(self) -> None:
         said = ""
         while True:
-            began = anyio.current_time()
             wait = self._renew_seconds / 2
             try:
-                with anyio.fail_after(self._call_seconds):
-                    if await self._try_to_take(began):
-                        return
+                if await self._try_to_take():
+                    return
             except (AlreadyExists, Conflict):
                 wait = RETRY_SECONDS  # another replica was faster, or the holder is alive
             except (ApiError, TimeoutError) as error:
@@ -184,21 +182,22 @@ class LeaderGate:
                 log.info("waiting_for_leadership", lease=str(self._key), holder=holder)
             await anyio.sleep(wait)
 
-    async def _try_to_take(self, began: float) -> bool:
+    async def _try_to_take(self) -> bool:
         try:
-            self._held = await self._client.get(LEASES, self._key)
+            self._held = await self._get()
         except NotFound:
             self._held = None
         self._taking = self._may_take(self._held)
         if not self._taking:
             return False
+        began = anyio.current_time()
         if self._held is None:
-            written = await self._client.create(LEASES, self._body(None))
-            self._held = await self._client.get(LEASES, self._key)
+            written = await self._create()
+            self._held = await self._get()
             if self._held.metadata.uid != written.uid or self._held.spec.holder_identity != self.identity:
                 return False
         else:
-            self._held = await self._client.replace(LEASES, self._key, self._body(self._held))
+            self._held = await self._replace(self._body(self._held))
         self._renewed(began)
         return anyio.current_time() < self._deadline
 
@@ -224,8 +223,8 @@ class LeaderGate:
             return
         with anyio.move_on_after(RELEASE_SECONDS / 2):
             try:
-                self._held = await self._client.get(LEASES, self._key)
-            except ApiError:
+                self._held = await self._get()
+            except (ApiError, TimeoutError):
                 return
             if self._held.spec.holder_identity == self.identity:
                 await self._release()
@@ -240,10 +239,12 @@ class LeaderGate:
             began = anyio.current_time()
             if began >= self._deadline:
                 silence = self._lease_seconds * 2 / 3
-                self._lose(work, f"no renewal succeeded for {silence:.1f} s: the API server was not reached")
+                self._lose(
+                    work, f"no renewal succeeded for {silence:.1f} s: the API server or this process stood still"
+                )
                 return
             try:
-                with anyio.fail_after(min(self._call_seconds, self._deadline - began)):
+                with anyio.fail_after(self._deadline - began):
                     kept = await self._renew()
             except (ApiError, TimeoutError) as error:
                 RENEWALS.inc("failed")
@@ -265,16 +266,30 @@ class LeaderGate:
         """False when another holds it. A Lease that someone edited, emptied or deleted is made ours again."""
         assert self._held is not None
         try:
-            self._held = await self._client.replace(LEASES, self._key, self._body(self._held))
+            self._held = await self._replace(self._body(self._held))
             return True
         except NotFound:
-            await self._client.create(LEASES, self._body(None))
-            self._held = await self._client.get(LEASES, self._key)
+            await self._create()
+            self._held = await self._get()
         except Conflict:
-            self._held = await self._client.get(LEASES, self._key)
+            self._held = await self._get()
             if self._held.spec.holder_identity in (self.identity, "", None):
-                self._held = await self._client.replace(LEASES, self._key, self._body(self._held))
+                self._held = await self._replace(self._body(self._held))
         return self._held.spec.holder_identity == self.identity
+
+    # Each call has a deadline of its own, so that a slow API server costs a few calls' time, and not the Lease
+
+    async def _get(self) -> Lease:
+        with anyio.fail_after(self._call_seconds):
+            return await self._client.get(LEASES, self._key)
+
+    async def _create(self) -> Written:
+        with anyio.fail_after(self._call_seconds):
+            return await self._client.create(LEASES, self._body(None))
+
+    async def _replace(self, body: dict[str, Any]) -> Lease:
+        with anyio.fail_after(self._call_seconds):
+            return await self._client.replace(LEASES, self._key, body)
 
     def _lose(self, work: anyio.CancelScope, why: str) -> None:
         self._set_leading(False)
