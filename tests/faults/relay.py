@@ -71,6 +71,10 @@ class Relay:
         """Half-open: connections stay, new ones are accepted, and not a byte passes in either direction."""
         self._loop.call(self._flowing.clear)
 
+    def forget(self) -> None:
+        """Half-open for good: what is open now stays open, and not a byte passes; new connections work."""
+        self._loop.call(self._forget_all)
+
     def mend(self) -> None:
         """What was frozen stays dead, as it would behind a router that has forgotten it; new connections work."""
         self._refusing = False
@@ -98,26 +102,37 @@ class Relay:
         except OSError:
             writer.transport.abort()
             return
-        pair = {writer, up_writer}
+        pair, flowing = {writer, up_writer}, self._flowing
         self._open |= pair
         try:
             async with anyio.create_task_group() as both:
-                both.start_soon(self._pump, reader, up_writer, both.cancel_scope)
-                both.start_soon(self._pump, up_reader, writer, both.cancel_scope)
+                both.start_soon(self._pump, reader, up_writer, flowing, both.cancel_scope)
+                both.start_soon(self._pump, up_reader, writer, flowing, both.cancel_scope)
         finally:
             for end in pair:
                 end.transport.abort()
             self._open -= pair
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, both: anyio.CancelScope) -> None:
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        flowing: asyncio.Event,
+        both: anyio.CancelScope,
+    ) -> None:
         try:
             while chunk := await source.read(CHUNK):
-                await self._flowing.wait()
+                await flowing.wait()
                 sink.write(chunk)
                 await sink.drain()
         except OSError:
             pass
         both.cancel()
+
+    def _forget_all(self) -> None:
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     def _abort_all(self) -> None:
         for writer in tuple(self._open):
