@@ -201,3 +201,16 @@ async def test_a_write_that_is_given_up_on_does_not_arrive_later(deaf: socket.so
     taken, _ = deaf.accept()
     with taken, taken.makefile("rb") as rest, pytest.raises(ConnectionResetError):
         rest.read()
+
+
+async def test_a_client_that_is_left_in_a_cancellation_is_closed_all_the_same(deaf: socket.socket) -> None:
+    """Even while a connection is being made: else its session would be found open at the end of the process."""
+    with anyio.CancelScope() as scope:
+        async with (
+            Client(Access(f"https://127.0.0.1:{deaf.getsockname()[1]}")) as client,
+            anyio.create_task_group() as t,
+        ):
+            t.start_soon(client.get, CONFIG_MAPS, key("a"))
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+    assert client._session.closed

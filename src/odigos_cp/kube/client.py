@@ -184,8 +184,9 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        await self._connector.end()
-        await self._session.close()
+        with anyio.CancelScope(shield=True):  # it is soon done, and whoever is cancelled leaves nothing open, too
+            await self._connector.end()
+            await self._session.close()
 
     # Reads
 
