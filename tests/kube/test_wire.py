@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from odigos_cp.api.builtin import CONFIG_MAPS
+from odigos_cp.api.builtin import CONFIG_MAPS, PODS
 from odigos_cp.api.meta import Key
 from odigos_cp.api.source import SOURCES
 from odigos_cp.kube import errors, wire
@@ -95,3 +96,23 @@ def test_a_write_answered_by_garbage_is_the_servers_error(garbage: bytes) -> Non
         wire.written(CONFIG_MAPS, garbage)
     with pytest.raises(errors.ServerError):
         wire.deleted(CONFIG_MAPS, garbage)
+
+
+def test_a_list_and_an_event_in_one_pass_say_the_same_as_object_by_object() -> None:
+    one_by_one = replace(CONFIG_MAPS, view=None)
+    body = listed(*(config_map(str(n), n, a="b") for n in range(20)))
+    assert wire.page(CONFIG_MAPS, body) == wire.page(one_by_one, body)
+    for type_ in ("ADDED", "MODIFIED", "DELETED"):
+        text = line(type_, config_map("a", 5, a="b"))
+        assert wire.event(CONFIG_MAPS, text) == wire.event(one_by_one, text)
+
+
+def test_a_bookmark_of_a_kind_whose_empty_objects_do_not_fit_is_a_bookmark() -> None:
+    """So the API server writes those of pods."""
+    text = line("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": "9"}, "spec": {"containers": None}})
+    assert wire.event(PODS, text) == wire.WatchEvent("BOOKMARK", None, "9", Key("", ""))
+
+
+def test_an_error_in_the_stream_is_never_taken_for_an_object() -> None:
+    with pytest.raises(errors.ServerError):
+        wire.event(CONFIG_MAPS, line("ERROR", {"kind": "Status", "metadata": {}, "code": 500, "message": "etcd"}))

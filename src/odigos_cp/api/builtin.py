@@ -238,7 +238,7 @@ S = TypeVar("S", bound=View)
 
 
 def _builtin(view: type[S], group: str, plural: str, kind: str, *, namespaced: bool = True) -> Kind[S]:
-    return Kind(group, "v1", plural, kind, msgspec.json.Decoder(view).decode, namespaced)
+    return Kind(group, "v1", plural, kind, msgspec.json.Decoder(view).decode, namespaced, view)
 
 
 PODS = _builtin(Pod, "", "pods", "Pod")

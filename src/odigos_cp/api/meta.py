@@ -76,6 +76,8 @@ class Kind(Generic[R]):
     kind: str
     decode: Callable[[bytes], R]
     namespaced: bool = True
+    view: type[R] | None = None
+    """What `decode` gives, if it is a msgspec struct: then whole lists and events of it are decoded in one go."""
 
     @property
     def api_version(self) -> str:

@@ -197,7 +197,7 @@ class Store(Generic[R]):
             STALE.inc(str(self.kind))
             return
         before = self._objects.get(key)
-        if before is not None and before == item:
+        if before is not None and _same(before, item):
             return
         self._passed.pop(key, None)
         self._objects[key] = item
