@@ -15,7 +15,8 @@ UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
 UI_SOURCES := $(shell find ui/src 2>/dev/null) $(filter-out ui/next-env.d.ts,$(wildcard ui/*.json ui/*.ts ui/*.mjs))
 UI_PACKAGES := ui/node_modules/.package-lock.json
 BUNDLE := src/odigos_cp/web/static/index.html
-FAST_TESTS := tests $(addprefix --ignore=tests/,e2e browser cluster faults local/test_whole_cluster.py)
+BENCH_PODS := 1000,10000,20000
+FAST_TESTS := tests $(addprefix --ignore=tests/,e2e browser cluster faults bench local/test_whole_cluster.py)
 
 export ODIGOS_CP_CACHE := $(CACHE)
 
@@ -46,7 +47,7 @@ test-here: ## What needs nothing but this machine: the fast tests, the browser's
 	$(BIN)/pytest $(FAST_TESTS) -q
 	$(BIN)/pytest tests/browser -q
 	$(BIN)/pytest tests/local/test_whole_cluster.py -q
-	$(BIN)/pytest tests/faults -q
+	$(BIN)/pytest tests/faults tests/bench -q
 
 .PHONY: test-fast
 test-fast: venv jdk ## The tests that need no cluster and no browser
@@ -58,11 +59,17 @@ test-browser: venv ui chromium ## The UI in a real headless Chromium
 
 .PHONY: test-faults
 test-faults: venv ## A real API server and etcd that are killed, cut off and lied about, and the control plane that must not mind
-	$(BIN)/pytest tests/faults -q
+	$(BIN)/pytest tests/faults tests/bench -q
 
 .PHONY: test-cluster
 test-cluster: venv ui chromium ## The tests on a real cluster; KEEP=1 leaves it running for the next time
 	$(BIN)/pytest tests/cluster tests/e2e -q $(if $(KEEP),--keep-cluster)
+
+##@ Measure it
+
+.PHONY: bench-kube
+bench-kube: venv ## The Kubernetes runtime against client-go and controller-runtime: N=1000,10000,20000 REPETITIONS=3 JSON=FILE
+	@$(BIN)/python -m tests.bench --pods $(or $(N),$(BENCH_PODS)) --repetitions $(or $(REPETITIONS),3) $(if $(JSON),--json $(JSON))
 
 ##@ Change it
 

@@ -31,10 +31,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Program:
-    """A Go module under cluster/go, and the variables that are set at link time."""
+    """A Go module under cluster/go, or at `home`, and the variables that are set at link time."""
 
     name: str
     variables: tuple[tuple[str, str], ...] = ()
+    home: Path | None = None
+
+    def directory(self, sources: Path | None = None) -> Path:
+        return self.home or (sources or GO) / self.name
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -78,7 +82,7 @@ def collector(say: Say = print) -> Path:
 def content(program: Program, go_version: str, sources: Path | None = None) -> str:
     """The hash that a built program is kept under."""
     digest = hashlib.sha256(f"{go_version}\0{program.flags}".encode())
-    for path in sorted(((sources or GO) / program.name).iterdir()):
+    for path in sorted(program.directory(sources).iterdir()):
         digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -105,7 +109,7 @@ def _compile(program: Program, binary: Path, say: Say) -> None:
     say(f"{program.name}: building from Go modules (minutes, the first time)")
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, cwd=GO / program.name, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, cwd=program.directory(), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
         try:
             code = process.wait(timeout=BUILD_SECONDS)
