@@ -305,7 +305,7 @@ async def test_no_decision_is_made_on_a_stale_cache_however_long_the_api_server_
         assert (len(world.runs), world.controller.status.waiting) == (1, 1)
         assert "ConfigMap ns/a" in world.controller.status.last_error
         assert len(client.times("look")) < 3600 / 5
-        client.looks.append(page(config_map("a", 15), version=15))
+        client.looks[0] = page(config_map("a", 15), version=15)
         await anyio.sleep(15)
     assert len(world.runs) == 2
 
