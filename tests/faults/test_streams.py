@@ -35,7 +35,7 @@ def proxy(rig: Rig) -> Iterator[Proxy]:
 class Impatient(Client):
     """The client, with another deadline for silence than a minute's."""
 
-    def watch(self, kind: Kind[Any], **how: Any) -> AbstractAsyncContextManager[Any]:
+    def watch(self, kind: Kind[Any], **how: Any) -> AbstractAsyncContextManager[Any]:  # type: ignore[override]
         return super().watch(kind, **how | {"read_timeout": SILENT_SECONDS})
 
 
