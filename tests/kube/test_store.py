@@ -200,3 +200,27 @@ def test_the_memory_of_what_is_gone_is_bounded() -> None:
 def test_a_store_is_read_like_a_mapping() -> None:
     store, _ = filled(config_map("a", 1))
     assert (list(store), key("a") in store, key("b") in store, len(store)) == ([key("a")], True, False, 1)
+
+
+def test_a_long_list_is_told_in_steps_each_change_once_while_readers_see_all_of_it() -> None:
+    store, changes = filled(*(config_map(str(n), 1) for n in range(3000)))
+    store.add_index("all", lambda item: ("x",))
+    sizes = []
+    for _ in store.replace_in_steps([config_map(str(n), 2) for n in range(1000, 5000)], "20"):
+        assert (len(store), len(store.by("all", "x"))) == (4000, 4000)
+        sizes.append(len(changes))
+    assert sizes == list(range(500, 5001, 500))
+    assert len({change.key for change in changes}) == len(changes) == 5000
+
+
+def test_a_handler_that_raises_finds_the_cache_complete_and_its_error_is_not_swallowed() -> None:
+    store, _ = filled(config_map("a", 1))
+    store.add_index("app", lambda item: item.data.values())
+
+    def broken(change: Change[ConfigMap]) -> None:
+        raise ZeroDivisionError
+
+    store.subscribe(broken)
+    with pytest.raises(ZeroDivisionError):
+        store.replace([config_map("b", 11, app="x"), config_map("c", 12, app="x")], "20")
+    assert (len(store), len(store.by("app", "x")), store.resource_version) == (2, 2, "20")

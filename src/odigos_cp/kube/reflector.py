@@ -24,6 +24,7 @@ from enum import StrEnum
 from typing import Final, Generic
 
 import anyio
+import anyio.lowlevel
 import structlog
 from anyio.abc import TaskStatus
 
@@ -292,7 +293,8 @@ class Reflector(Generic[R]):
                 if anyio.current_time() - said >= PROGRESS_SECONDS:
                     said = anyio.current_time()
                     log.info("listing", kind=self._resource, objects=len(items), seconds=round(said - began, 1))
-            self.store.replace(items, version, keep=skipped, began=began)
+            for _ in self.store.replace_in_steps(items, version, keep=skipped, began=began):
+                await anyio.lowlevel.checkpoint()
         self._version = version
         self._overtaken, self._page_objects = 0, PAGE_OBJECTS
         if self._relist_asked.is_set() and began >= self._relist_asked_at:

@@ -23,6 +23,8 @@ from odigos_cp.kube import metrics, versions
 OBJECTS = metrics.gauge("odigos_kube_cache_objects", "Objects in the cache.", "resource")
 STALE = metrics.counter("odigos_kube_cache_stale_total", "Events older than what the cache held.", "resource")
 
+TOLD_AT_ONCE: Final = 500
+"""Changes of a list: about ten milliseconds of work with all controllers listening."""
 MAX_PASSED: Final = 1000
 """Of so many deleted objects the version is remembered, so that a late event cannot bring them back."""
 
@@ -123,6 +125,16 @@ class Store(Generic[R]):
         self, items: Iterable[R], resource_version: str, *, keep: Iterable[Key] = (), began: float | None = None
     ) -> None:
         """The whole content, as of a list. What is held of `keep` stays: it exists, but could not be read."""
+        for _ in self.replace_in_steps(items, resource_version, keep=keep, began=began):
+            pass
+
+    def replace_in_steps(
+        self, items: Iterable[R], resource_version: str, *, keep: Iterable[Key] = (), began: float | None = None
+    ) -> Iterator[None]:
+        """The same; each step tells some hundred changes, so that the loop may do something else in between.
+
+        The content is replaced in the first step: readers see all of it, and handlers are told what was before.
+        """
         before, after = self._objects, {key_of(item): item for item in items}
         for key in keep:
             if key in before:
@@ -143,8 +155,10 @@ class Store(Generic[R]):
             self._index(change)
         self._synced.set()
         OBJECTS.set(len(after), str(self.kind))
-        for change in changes:
+        for told, change in enumerate(changes, 1):
             self._tell(change)
+            if not told % TOLD_AT_ONCE:
+                yield
 
     def put(self, item: R) -> None:
         """An event: an object was added or changed."""
@@ -227,6 +241,9 @@ class Store(Generic[R]):
             handler(change)
 
 
+_NOTHING: Final[frozenset[Hashable]] = frozenset()
+
+
 class _Index(Generic[R]):
     """Keys by value; the keys of a value in the order in which they came."""
 
@@ -238,8 +255,10 @@ class _Index(Generic[R]):
         return tuple(self._keys.get(value, ()))
 
     def move(self, key: Key, before: R | None, after: R | None) -> None:
-        old = set(self._of(before)) if before is not None else set()
-        new = set(self._of(after)) if after is not None else set()
+        old = set(self._of(before)) if before is not None else _NOTHING
+        new = set(self._of(after)) if after is not None else _NOTHING
+        if old == new:
+            return
         for value in old - new:
             entries = self._keys.get(value, {})
             entries.pop(key, None)
