@@ -13,9 +13,11 @@ import hashlib
 import http.client
 import json
 import time
+import urllib.error
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final
 
@@ -27,6 +29,7 @@ APPLICATIONS: Final = ("cart", "catalog", "checkout", "currency", "email", "fron
 NAMESPACES: Final = 20
 BATCH: Final = 100
 WRITERS: Final = 4
+SEEN_SECONDS: Final = 60.0
 
 # Stand-ins of the first pods; what takes their place is as long, so that the stored bytes stay well-formed.
 NAMESPACE_MARK: Final = "shop-00"
@@ -123,7 +126,17 @@ class Pods:
         return made["metadata"]["uid"], stored
 
     def _wait_seen(self, revision: int) -> None:
-        self._rig.call("GET", f"/api/v1/pods?limit=1&resourceVersion={revision}&resourceVersionMatch=NotOlderThan")
+        """The API server itself waits for what it has to know, but not for long."""
+        query = f"limit=1&resourceVersion={revision}&resourceVersionMatch=NotOlderThan"
+        deadline = time.monotonic() + SEEN_SECONDS
+        while True:
+            try:
+                self._rig.call("GET", f"/api/v1/pods?{query}")
+            except urllib.error.HTTPError as error:
+                if error.code != HTTPStatus.GATEWAY_TIMEOUT or time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
 
 class _Etcd:
