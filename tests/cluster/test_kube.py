@@ -12,14 +12,17 @@ import pytest
 from anyio.abc import TaskStatus
 
 from odigos_cp.api.application import APPLICATIONS
-from odigos_cp.api.builtin import CONFIG_MAPS, DEPLOYMENTS, LEASES, Meta, Struct
+from odigos_cp.api.builtin import CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, Meta, Struct
 from odigos_cp.api.meta import INSTRUMENTED_LABEL, Key, Kind, find_condition
-from odigos_cp.kube.client import Client, Written
+from odigos_cp.kube import writes
+from odigos_cp.kube.client import OVERLONG, Client, Written
 from odigos_cp.kube.controller import Controller, Result, Watch
 from odigos_cp.kube.errors import AlreadyExists, Conflict, NotFound
 from odigos_cp.kube.leader import LeaderGate
 from odigos_cp.kube.recorder import Limiter, event
+from odigos_cp.kube.reflector import LISTS
 from odigos_cp.kube.stores import Stores
+from odigos_cp.kube.writes import Note
 
 pytestmark = pytest.mark.cluster
 
@@ -63,6 +66,66 @@ async def test_an_object_made_changed_and_deleted_is_followed(client: Client, na
         assert store.has_seen(key, changed.resource_version)
 
 
+def pod(namespace: str, name: str, *values: str) -> dict[str, Any]:
+    env = [{"name": f"A{n}", "value": value} for n, value in enumerate(values)]
+    container = {"name": "app", "image": "cart:1", "env": env}
+    spec = {"containers": [container], "schedulerName": "nobody", "automountServiceAccountToken": False}
+    return {"metadata": {"namespace": namespace, "name": name}, "spec": spec}
+
+
+async def test_an_object_whose_events_are_too_long_is_followed_and_the_others_do_not_wait_h7(
+    client: Client, namespace: str
+) -> None:
+    """A megabyte and a half of `<` is accepted, and leaves the API server as nine megabytes of JSON."""
+    stores = Stores(client)
+    store = stores.add(PODS, namespace=namespace)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(stores.run)
+        too_long, listed = OVERLONG.value("pods"), LISTS.value("pods", "start")
+        await client.create(PODS, pod(namespace, "bomb", "<" * 1_450_000))
+        after = await client.create(PODS, pod(namespace, "after"))
+        await wait_until(lambda: {"bomb", "after"} == {key.name for key in store})
+        assert store.has_seen(after.key, after.resource_version)
+        await client.delete(PODS, Key(namespace, "bomb"), grace_seconds=0)
+        await wait_until(lambda: {key.name for key in store} == {"after"})
+        assert OVERLONG.value("pods") > too_long
+        assert LISTS.value("pods", "start") == listed
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_look_at_one_object_finds_it_or_that_it_is_not_there(client: Client, namespace: str) -> None:
+    async with cached(client, namespace) as stores:
+        made = await client.create(CONFIG_MAPS, config_map(namespace))
+        note = Note(CONFIG_MAPS, made.key, anyio.current_time())
+        nowhere = Note(CONFIG_MAPS, Key(namespace, "nowhere"), anyio.current_time())
+        for each in (note, nowhere):
+            assert not stores.hold(each)
+            stores.look(each.kind, each.key)
+        await wait_until(lambda: stores.hold(note) and stores.hold(nowhere))
+        assert stores[CONFIG_MAPS].get(made.key) is not None
+
+
+async def test_what_was_deleted_is_noted_so_that_the_cache_can_tell(client: Client, namespace: str) -> None:
+    async with cached(client, namespace) as stores:
+        made = await client.create(CONFIG_MAPS, config_map(namespace))
+        kept = await client.create(CONFIG_MAPS, config_map(namespace, "kept", v="1"))
+        await client.apply(
+            CONFIG_MAPS, {"metadata": {"namespace": namespace, "name": "kept", "finalizers": ["a/b"]}}, manager="test"
+        )
+        with writes.noted() as notes:
+            for key in (made.key, kept.key):
+                await client.delete(CONFIG_MAPS, key)
+        assert [(bool(note.deleted_uid), bool(note.resource_version)) for note in notes] == [
+            (True, False),
+            (False, True),
+        ]
+        await wait_until(lambda: all(stores.hold(note) for note in notes))
+        assert [key.name for key in stores[CONFIG_MAPS] if key in (made.key, kept.key)] == ["kept"]
+        await client.apply(
+            CONFIG_MAPS, {"metadata": {"namespace": namespace, "name": "kept", "finalizers": []}}, manager="test"
+        )
+
+
 async def test_a_list_of_several_pages_is_whole(client: Client, namespace: str) -> None:
     for n in range(7):
         await client.create(CONFIG_MAPS, config_map(namespace, f"many-{n}"))
@@ -96,8 +159,8 @@ async def test_a_controller_reads_its_own_writes(client: Client, namespace: str)
                 return Result()
             n = int(held.data["n"]) + 1
             counted.append(n)
-            written = await client.apply(CONFIG_MAPS, config_map(namespace, "counter", n=str(n)), manager="test")
-            return Result(requeue_after=0.0, written=(written,))
+            await client.apply(CONFIG_MAPS, config_map(namespace, "counter", n=str(n)), manager="test")
+            return Result(requeue_after=0.0)
 
         controller = Controller("counter", reconcile, [Watch(CONFIG_MAPS)], stores)
         async with anyio.create_task_group() as tasks:

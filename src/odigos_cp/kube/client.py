@@ -8,6 +8,7 @@ A refused token or an unknown certificate makes the access be read again (access
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import struct
 import weakref
@@ -52,6 +53,8 @@ LINGER_SECONDS: Final = 0.1
 """So long the end waits for connections that are just being made."""
 READ_RETRIES: Final = 2
 ERROR_BYTES: Final = 64 * 1024
+LARGE_BYTES: Final = 512 * 1024
+"""A body larger than this leaves in pieces, between which the loop goes on."""
 PAGE_OBJECTS: Final = 500
 PAGE_BYTES: Final = 64 * 1024 * 1024
 """A page of ordinary objects is a tenth of it."""
@@ -317,8 +320,13 @@ class Client:
                 answer = await self._write("apply", kind, "PATCH", path, full, params, "application/apply-patch+yaml")
                 written = wire.written(kind, answer)
         except (errors.Invalid, errors.Conflict) as error:
-            # 422 on metadata.uid when another object has the name, 409 that blames no field when none has.
-            replaced = "metadata.uid" in error.fields if isinstance(error, errors.Invalid) else not error.fields
+            # 422 on metadata.uid when another object has the name, 409 that names both uids when none has. Another 409
+            # that blames no field is of writers who were faster again and again: the object is there, ours is not.
+            replaced = (
+                "metadata.uid" in error.fields
+                if isinstance(error, errors.Invalid)
+                else not error.fields and "uid mismatch" in error.message
+            )
             if not (replaced and body.get("metadata", {}).get("uid")):
                 raise
             raise errors.Replaced(
@@ -503,7 +511,7 @@ class Client:
             response = await self._session.request(
                 method,
                 URL(known.host + path, encoded=True).update_query(dict(params or {})),
-                data=data,
+                data=io.BytesIO(data) if data and len(data) > LARGE_BYTES else data,
                 headers=headers,
                 ssl=known.tls or True,
                 server_hostname=known.server_hostname,

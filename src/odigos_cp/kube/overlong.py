@@ -19,7 +19,16 @@ MAX_VALUE_BYTES: Final = 4096
 _STRING: Final = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _string_rest = re.compile(_STRING, re.DOTALL)
 _shallow = re.compile(rb'["{}\[\],:]')
-_deep = re.compile(rb'(?:[^"{}\[\]]++|"' + _STRING + rb'")*+', re.DOTALL)
+
+
+def _passable(nested: int) -> bytes:
+    """What can be passed over at once below the way: everything but brackets that are not closed soon."""
+    inner = rb"|[{\[]" + _passable(nested - 1) + rb"[}\]]" if nested else b""
+    return rb'(?:[^"{}\[\]]++|"' + _STRING + rb'"' + inner + rb")*+"
+
+
+_deep = re.compile(_passable(nested=6), re.DOTALL)
+"""Six levels pass as one: managed fields are mostly brackets."""
 
 _WAY: Final = {1: "object", 2: "metadata"}
 """At each level the key whose object is gone into; at the last one are the values."""
