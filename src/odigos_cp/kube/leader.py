@@ -268,14 +268,19 @@ class LeaderGate:
         try:
             self._held = await self._replace(self._body(self._held))
             return True
+        except (NotFound, Conflict):  # a Lease that is gone is a Conflict too, for we say which one we mean
+            self._held = await self._made_ours_again()
+        return self._held.spec.holder_identity == self.identity
+
+    async def _made_ours_again(self) -> Lease:
+        try:
+            found = await self._get()
         except NotFound:
             await self._create()
-            self._held = await self._get()
-        except Conflict:
-            self._held = await self._get()
-            if self._held.spec.holder_identity in (self.identity, "", None):
-                self._held = await self._replace(self._body(self._held))
-        return self._held.spec.holder_identity == self.identity
+            return await self._get()
+        if found.spec.holder_identity in (self.identity, "", None):
+            return await self._replace(self._body(found))
+        return found
 
     # Each call has a deadline of its own, so that a slow API server costs a few calls' time, and not the Lease
 
