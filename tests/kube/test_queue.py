@@ -139,3 +139,32 @@ async def test_a_worker_that_is_cancelled_just_before_it_would_be_called_ends_qu
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert await queue.get() == A
+
+
+async def test_a_hot_key_waits_its_turn_behind_ten_thousand_others() -> None:
+    queue = Queue()
+    keys = [key(str(n)) for n in range(10_000)]
+    for each in (A, *keys):
+        queue.add(each)
+    taken = []
+    for _ in range(len(keys) + 1):
+        taken.append(await queue.get())
+        queue.add(A)
+        queue.done(taken[-1])
+    assert taken == [A, *keys]
+    assert await queue.get() == A
+
+
+async def test_ten_thousand_failing_keys_come_back_and_none_is_lost_or_doubled() -> None:
+    queue = Queue()
+    keys = {key(str(n)) for n in range(10_000)}
+    for each in keys:
+        queue.add(each)
+    for _ in keys:
+        failing = await queue.get()
+        queue.retry(failing)
+        queue.done(failing)
+    assert (queue.depth, queue.waiting) == (0, 10_000)
+    again = [await queue.get() for _ in keys]
+    assert set(again) == keys
+    assert queue.depth == queue.waiting == 0

@@ -8,7 +8,7 @@ failed: a reconcile that fails after a write of its own would call itself for ev
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
@@ -39,7 +39,7 @@ class Queue:
         self.name = name
         self._base = base
         self._cap = cap
-        self._ready: dict[Key, _Due] = {}
+        self._ready: OrderedDict[Key, _Due] = OrderedDict()  # a dict is slow to give its first key again and again
         self._later: dict[Key, _Due] = {}
         self._heap: list[tuple[float, Key]] = []
         self._running: dict[Key, _Due] = {}
@@ -90,8 +90,8 @@ class Queue:
                 elif getter in self._getters:  # else a call has passed over it, cancelled as it was
                     self._getters.remove(getter)
                 raise
-        key = next(iter(self._ready))
-        due = self._running[key] = self._ready.pop(key)
+        key, due = self._ready.popitem(last=False)
+        self._running[key] = due
         DEPTH.set(len(self._ready), self.name)
         WAITED.observe(max(0.0, anyio.current_time() - due.at), self.name)
         return key
