@@ -58,22 +58,3 @@ def test_a_value_of_several_lines_is_told_whole() -> None:
 
 def test_the_first_of_two_values_counts_as_in_the_c_library() -> None:
     assert environment.parse(b"A=1\0A=2\0") == {"A": "1"}
-
-
-@pytest.mark.parametrize(
-    ("variables", "arguments", "libraries", "agents"),
-    [
-        ({"JAVA_TOOL_OPTIONS": "-javaagent:/dd/dd-java-agent.jar"}, (), (), ("datadog",)),
-        ({"NODE_OPTIONS": "--require @opentelemetry/auto-instrumentations-node/register"}, (), (), ("opentelemetry",)),
-        ({"NEW_RELIC_LICENSE_KEY": "x"}, (), (), ("newrelic",)),
-        ({}, ("java", "-javaagent:/x/elastic-apm-agent.jar"), (), ("elastic",)),
-        ({}, (), ("/opt/dynatrace/oneagent/lib64/liboneagentproc.so",), ("dynatrace",)),
-        ({"JAVA_TOOL_OPTIONS": "-javaagent:/odigos-cp/java/javaagent.jar"}, (), (), ()),
-        ({"DD_SERVICE": "cart"}, (), (), ()),
-        (None, (), (), ()),
-    ],
-)
-def test_other_agents_are_named_where_they_are_proven(
-    variables: dict[str, str] | None, arguments: tuple[str, ...], libraries: tuple[str, ...], agents: tuple[str, ...]
-) -> None:
-    assert environment.agents(variables, arguments, libraries) == agents

@@ -118,7 +118,7 @@ def test_a_process_that_vanishes_in_the_middle_is_no_error(
     proc: ProcTree, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = proc.process(pid=100, maps=[LIBJVM])
-    proc.process(pid=101, inside=7, maps=[LIBJVM], files=RELEASE)
+    proc.process(pid=101, parent=100, inside=7, maps=[LIBJVM], files=RELEASE)
     status = procfs.Process.status
 
     def status_then_gone(process: Process) -> Status:
@@ -144,7 +144,7 @@ def test_a_process_that_hangs_the_reader_costs_its_deadline_and_nothing_else(
     proc: ProcTree, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proc.process(pid=100, maps=[LIBJVM])
-    proc.process(pid=101, inside=7, maps=[LIBJVM], files=RELEASE)
+    proc.process(pid=101, parent=100, inside=7, maps=[LIBJVM], files=RELEASE)
     look = Looker.look
 
     def hang(looker: Looker, process: Process, status: Status) -> ProcessFacts:
@@ -163,7 +163,7 @@ def test_a_process_that_ends_the_reader_is_told_and_the_others_are_seen(
     proc: ProcTree, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proc.process(pid=100)
-    proc.process(pid=101, inside=7, maps=[LIBJVM])
+    proc.process(pid=101, parent=100, inside=7, maps=[LIBJVM])
     look = Looker.look
 
     def end(looker: Looker, process: Process, status: Status) -> ProcessFacts:

@@ -11,6 +11,9 @@ from odigos_cp.detector import versions
 from odigos_cp.detector.facts import ElfFacts, ProcessFacts
 
 LIBJVM = "/opt/jdk8/jre/lib/amd64/server/libjvm.so"
+OS = "/etc/os-release"
+BOOKWORM = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nID=debian\n'
+DEPENDENCIES = '{"libraries": {"runtimepack.Microsoft.NETCore.App.Runtime.linux-x64/8.0.11": {}}}'
 LIBPYTHON = "/usr/local/lib/libpython3.12.so.1.0"
 
 
@@ -55,7 +58,20 @@ def process(exe: str = "/app", *loaded: str, go: str | None = None) -> ProcessFa
         ("python", process("/usr/bin/python3.11"), {}, Files(content=b"\x003.11.2\0\x003.11.9\0"), "3.11"),
         ("python", process("/app", LIBPYTHON), {"PYTHON_VERSION": "3.12.4"}, Files(), "3.12.4"),
         ("python", process("/app", LIBPYTHON), {"PYTHON_VERSION": "3.9.1"}, Files(), "3.12"),
-        ("python", process("/app", LIBPYTHON), {"PYTHON_VERSION": "3.12.<b>"}, Files(), None),
+        ("python", process("/app", LIBPYTHON), {"PYTHON_VERSION": "3.12.<b>"}, Files(), "3.12"),
+        ("python", process("/usr/bin/python3.12"), {"PYTHON_VERSION": "3.12.4"}, Files(), "3.12"),
+        ("python", process("/usr/bin/python3.11"), {"PYTHON_VERSION": "3.11.9"}, Files({OS: BOOKWORM}), "3.11.2"),
+        ("python", process("/usr/bin/python3.10"), {}, Files({OS: BOOKWORM}), "3.10"),
+        ("python", process("/usr/local/bin/python3.11"), {}, Files({OS: BOOKWORM}), "3.11"),
+        ("python", process("/root/.pyenv/versions/3.11.9/bin/python3.11"), {}, Files(), "3.11.9"),
+        ("python", process("/opt/cpython-3.12.7-linux-x86_64-gnu/bin/python3.12"), {}, Files(), "3.12.7"),
+        ("python", process("/opt/3.9.1/bin/python3.11"), {}, Files(), "3.11"),
+        ("ruby", process("/x", "/usr/lib/libruby-3.1.so.3.1.7"), {"RUBY_VERSION": "2.7.0"}, Files(), "3.1.7"),
+        ("ruby", process("/usr/local/bin/ruby"), {}, Files(content=b"ruby 3.3.4 (2024-07-09 revision "), "3.3.4"),
+        ("dotnet", process("/app/shop"), {}, Files({"/app/shop.deps.json": DEPENDENCIES}), "8.0.11"),
+        ("perl", process("/usr/bin/perl", "/usr/lib/x86_64-linux-gnu/libperl.so.5.36.0"), {}, Files(), "5.36.0"),
+        ("postgres", process("/usr/lib/postgresql/15/bin/postgres"), {}, Files(content=b"PostgreSQL 15.14 ("), "15.14"),
+        ("redis", process("/usr/bin/redis-check-rdb"), {"REDIS_VERSION": "7"}, Files(), None),
         ("python", process("/app", "/x/a.cpython-310-x86_64-linux-gnu.so"), {}, Files(), "3.10"),
         ("python", process("/usr/bin/python3"), {}, Files(), None),
         ("go", process(go="go1.26.8"), {}, Files(), "1.26.8"),

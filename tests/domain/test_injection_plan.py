@@ -206,7 +206,7 @@ def test_what_a_plan_decides_arrives_in_a_pod() -> None:
         (runtime("go"), AgentReason.COMPILED_LANGUAGE, "eBPF"),
         (runtime("rust"), AgentReason.COMPILED_LANGUAGE, "eBPF"),
         (runtime("cpp"), AgentReason.COMPILED_LANGUAGE, "eBPF"),
-        (runtime("graalvm"), AgentReason.COMPILED_LANGUAGE, "eBPF"),
+        (runtime("graalvm-native"), AgentReason.COMPILED_LANGUAGE, "eBPF"),
         (runtime("dotnet"), AgentReason.NO_AGENT, ".NET"),
         (runtime("ruby"), AgentReason.NO_AGENT, "Ruby"),
         (runtime("php"), AgentReason.NO_AGENT, "PHP"),

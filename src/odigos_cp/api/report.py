@@ -20,7 +20,8 @@ LIMIT_BYTES = 4096
 UNKNOWN = "unknown"
 LANGUAGES: tuple[str, ...] = (
     "java", "python", "nodejs", "go", "dotnet", "ruby", "php", "rust", "cpp", "nginx",
-    "apache", "bun", "deno", "erlang", "graalvm", "lua", "mono", "perl", "postgres", "redis", UNKNOWN,
+    "apache", "bun", "c", "deno", "erlang", "graalvm-native", "lua", "mono", "mysql", "perl", "postgres", "redis",
+    UNKNOWN,
 )  # fmt: skip
 
 Reason = Literal["noProcess", "noRuntime", "conflict", "unreadable"]

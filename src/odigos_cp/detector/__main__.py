@@ -7,12 +7,15 @@
     --output FILE       an existing file, or `-`                             (/dev/termination-log)
     --limit BYTES       of the report                                        (4096)
 
+    --snapshots DIR     instead of all these: judges recorded containers (`snapshots`), one JSON line a file
+
 Exit code: 0 a report was written, 2 the arguments are wrong (the output says how), 1 the output cannot be written.
 The output is opened before any target is touched, and no target is waited for longer than the deadlines allow.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -21,14 +24,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from odigos_cp.detector import belonging, choosing, examination, procfs, report
+from odigos_cp.detector import belonging, choosing, examination, procfs, report, snapshots
 from odigos_cp.detector.belonging import Belonging
 from odigos_cp.detector.examination import Subject
 
 TERMINATION_LOG = "/dev/termination-log"
 TOTAL_SECONDS = 20.0
-PROCESSES = 64
-"""Of one container: the lowest pids. The runtime is among them; the rest are workers."""
 TARGETS = 32
 
 
@@ -98,10 +99,10 @@ class Found:
     oddity: str | None = None
 
     def take(self, process: procfs.Process) -> bool:
-        """Keeps a process to look at: the first PROCESSES, and always the container's own first."""
+        """Keeps a process to look at: the first ones, and always the container's own first."""
         status = process.status()
         self.processes += 1
-        wanted = len(self.subjects) < PROCESSES or status.namespace_pids[-1:] == (1,)
+        wanted = len(self.subjects) < choosing.PROCESSES or status.namespace_pids[-1:] == (1,)
         if wanted:
             self.subjects.append(Subject(process, status))
         return wanted
@@ -150,6 +151,8 @@ def _answer(target: Target, found: Found, secrets: Sequence[int], deadline: floa
 
 
 def main(words: Sequence[str]) -> int:
+    if len(words) == 2 and words[0] == "--snapshots":
+        return _judge_snapshots(words[1])
     deadline = time.monotonic() + TOTAL_SECONDS
     arguments, wrong = None, ""
     try:
@@ -171,6 +174,16 @@ def main(words: Sequence[str]) -> int:
         print(f"the detector cannot write to {path}: {error.strerror}", file=sys.stderr)
         return 1
     return 2 if wrong else 0
+
+
+def _judge_snapshots(directory: str) -> int:
+    try:
+        for answer in snapshots.judge_all(directory):
+            print(json.dumps(answer, separators=(",", ":")))
+    except (OSError, ValueError, KeyError) as error:
+        print(f"the snapshots in {directory} cannot be judged: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _report(arguments: Arguments, output: int, deadline: float) -> bytes:

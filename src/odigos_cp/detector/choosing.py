@@ -1,8 +1,10 @@
 """Which process speaks for a container? Pure: from the facts of all its processes to one verdict.
 
-Shells, init processes and the like are dropped by their file, process managers by their arguments (unless nothing else
-is there). Of the rest: whoever listens comes first, web servers in front of an application later, weak evidence later,
-ancestors before descendants. If two languages still stand beside each other, both are told and nobody guesses.
+Shells, init processes and the like are dropped by their file, and so is what entered the container from outside (exec,
+probes) while the container's own first process is there. Process managers, by their file or arguments, and helpers that
+stand beside applications speak only if nothing else is there. Of the rest: whoever listens comes first, web servers in
+front of an application later, weak evidence later, ancestors before descendants. If two languages still stand beside
+each other, or a compiled program above an interpreter and neither listens, all are told and nobody guesses.
 """
 
 from __future__ import annotations
@@ -12,24 +14,49 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from odigos_cp.detector.facts import ProcessFacts
-from odigos_cp.detector.languages import ENOUGH, STRONG, UNKNOWN, Evidence, Finding, judge
+from odigos_cp.detector.languages import COMPILED, ENOUGH, UNKNOWN, Evidence, Finding, judge, program
 
 NO_PROCESS, NO_RUNTIME, CONFLICT, UNREADABLE = "noProcess", "noRuntime", "conflict", "unreadable"
 REASONS = (NO_PROCESS, NO_RUNTIME, CONFLICT, UNREADABLE)
 
-WRAPPERS = frozenset({
-    "ash", "bash", "busybox", "busybox.static", "cat", "catatonit", "chroot", "coreutils", "cron", "crond", "dash",
-    "docker-init", "dumb-init", "env", "gosu", "ksh", "login", "pause", "runsv", "runsvdir", "runuser", "s6-linux-init",
-    "s6-overlay-suexec", "s6-supervise", "s6-svscan", "setpriv", "sh", "sleep", "su", "su-exec", "sudo", "tail", "tee",
-    "timeout", "tini", "tini-static", "toybox", "xargs", "zsh",
-})  # fmt: skip
-_MANAGER_FILES = re.compile(
-    r"supervisord|circusd|honcho|npm|npm-cli\.js|npx|npx-cli\.js|yarn|yarn\.js|yarnpkg|pnpm|pnpm\.c?js|pm2|pm2-runtime|pm2-docker"
-    r"|nodemon|nodemon\.js|ts-node-dev|concurrently"
+PROCESSES = 64
+"""Of one container are looked at: the lowest pids. The runtime is among them; the rest are workers."""
+
+_WRAPPERS = re.compile(
+    # shells and what starts one program and waits
+    r"ash|bash|dash|ksh[0-9]*|mksh|sh|zsh|busybox[-.a-z0-9]*|toybox|coreutils|env|login|tini(-static)?|dumb-init|docker-init"
+    r"|catatonit|pause|systemd|my_init|gosu|su|su-exec|sudo|doas|runuser|setpriv|setsid|chroot|unshare|nsenter|nohup|nice"
+    r"|ionice|stdbuf|script|time|timeout|flock|chpst|softlimit|setuidgid|capsh|strace|ltrace|start-stop-daemon|daemonize"
+    # supervisors that are nothing else
+    r"|s6-[-a-z0-9]+|runit|runit-init|runsv|runsvdir|svlogd|svscan|supervise|multilog|nosh|perp[a-z]+|monit|crond?|cronie|atd"
+    r"|anacron|fcron"
+    # tools that run beside an application
+    r"|cat|tail|head|tee|sleep|xargs|watch|inotifywait|inotifywatch|grep|sed|sort|less|more|top|htop|ps|find|rsync|cp|ls|find"
+    r"|curl|wget|nc|nc\.(openbsd|traditional)|ncat|netcat|socat|ssh|sshd|ssh-agent|gpg-agent|dbus-daemon|rsyslogd|syslogd"
+    r"|syslog-ng|logrotate|logger|tcpdump|dig|ping|openssl|git|make|vim?(\.[a-z]+)?|nano|screen|tmux|gdb|gdbserver|perf"
+    r"|[gmn]?awk|original-awk|psql|mysql|mariadb|redis-cli|valkey-cli"
+    # parts of a runtime that are programs of their own
+    r"|epmd|erl_child_setup|inet_gethost|heart|jspawnhelper|chrome_crashpad_handler|chrome-sandbox"
 )
-_MANAGER_TITLES = re.compile(r"(npm (start|run|exec|ci|install|test)\b|PM2 v[0-9]|yarn (start|run)\b)")
+
+_MANAGER_FILES = re.compile(
+    r"supervisord|supervisor\.supervisord|circusd|circus|honcho|honcho\.command|foreman|npm|npm-cli\.js|npx|npx-cli\.js"
+    r"|yarn|yarn\.js|yarnpkg|yarn-[0-9.]+\.cjs|pnpm|pnpm\.c?js|corepack|pm2|pm2-runtime|pm2-docker|pm2-dev|Daemon\.js|nodemon"
+    r"|nodemon\.js|forever|ts-node-dev|concurrently|npm-run-all|run-[sp]|lerna|turbo|nx|my_init|watchmedo|watchfiles|ddtrace-run"
+    r"|overmind|hivemind|goreman|forego|process-compose|air|reflex|dockerize|supercronic|kubexit|go-init|envconsul|chamber"
+    r"|consul-template|vault-env|vault|containerpilot|pebble|horust|unitd|PassengerAgent|uwsgi-emperor"
+)
+_MANAGER_TITLES = re.compile(r"(npm (start|run|exec|ci|install|test)\b|PM2 v[0-9]|yarn (start|run)\b|foreman: )")
+_HELPERS = re.compile(
+    r".+[-_]exporter|fluent-bit|fluentd|filebeat|metricbeat|promtail|vector|telegraf|otelcol[-a-z]*|envoy|pilot-agent|daprd"
+    r"|linkerd2-proxy|cloud[-_]sql[-_]proxy|datadog-agent|trace-agent|process-agent|newrelic-infra|statsd|collectd"
+    r"|oneagent[a-z]*|memcached|gitaly|esbuild"
+)
+"""They serve an application, or watch it."""
 _WEB_SERVERS = frozenset({"nginx", "apache"})
+_PROXIES = re.compile(r"haproxy|traefik|caddy|varnishd|lighttpd|h2o|nghttpx|pgbouncer|stunnel4?|squid")
 _LISTENS, _WEB_SERVER = 100, -60
+_CERTAIN = 80
 _EVIDENCE = 8
 
 
@@ -56,8 +83,8 @@ class _Candidate:
     @property
     def score(self) -> tuple[int, bool]:
         listens = self.facts.listening or "php-fpm" in (self.facts.exe or "")
-        web_server = self.finding.language in _WEB_SERVERS
-        return (_LISTENS * listens + _WEB_SERVER * web_server, self.finding.weight >= STRONG)
+        web_server = self.finding.language in _WEB_SERVERS or _PROXIES.fullmatch(_file(self.facts)) is not None
+        return (_LISTENS * listens + _WEB_SERVER * web_server, self.finding.weight >= _CERTAIN)
 
 
 def choose(processes: Sequence[ProcessFacts]) -> Choice:
@@ -66,15 +93,15 @@ def choose(processes: Sequence[ProcessFacts]) -> Choice:
     first = alive[0] if alive else None
     if not alive:
         return Choice(UNKNOWN, 0, (), NO_PROCESS, None, None)
-    judged = [_Candidate(facts, judge(facts)) for facts in alive if _file(facts) not in WRAPPERS]
+    judged = [_Candidate(facts, judge(facts)) for facts in _own(alive) if not is_wrapper(facts)]
     known = [candidate for candidate in judged if candidate.finding.known]
-    candidates = [candidate for candidate in known if not _is_manager(candidate.facts)] or known
+    candidates = [candidate for candidate in known if not _stands_back(candidate.facts)] or known
     if not candidates:
         return replace(_nothing_decides(alive, judged), first=first)
     best = max(candidate.score for candidate in candidates)
     top = [candidate for candidate in candidates if candidate.score == best]
     chosen = next((each for each in top if all(_may_follow(other, each, alive) for other in top)), None)
-    if chosen is None:
+    if chosen is None or _is_doubtful(chosen, top):
         told = [item for candidate in top for item in candidate.finding.evidence]
         return Choice(UNKNOWN, 0, _strongest(told), CONFLICT, None, first)
     others = {
@@ -93,7 +120,7 @@ def _nothing_decides(alive: Sequence[ProcessFacts], judged: Sequence[_Candidate]
         told = [Evidence("unreadable", ", ".join(blind[0].unreadable), UNKNOWN, 0)]
         return Choice(UNKNOWN, 0, tuple(told), UNREADABLE, None, None)
     seen = [item for candidate in judged for item in candidate.finding.evidence]
-    wrappers = [Evidence("wrapper", facts.exe or "", UNKNOWN, 0) for facts in alive if _file(facts) in WRAPPERS]
+    wrappers = [Evidence("wrapper", facts.exe or "", UNKNOWN, 0) for facts in alive if is_wrapper(facts)]
     return Choice(UNKNOWN, 0, _strongest([*seen, *wrappers]), NO_RUNTIME, None, None)
 
 
@@ -102,14 +129,41 @@ def _from_the_top(facts: ProcessFacts) -> tuple[bool, int, int]:
     return (not facts.is_first, len(facts.namespace_pids), facts.pid)
 
 
+def _own(alive: Sequence[ProcessFacts]) -> Sequence[ProcessFacts]:
+    """Without what entered from outside: beside the first process, and not a descendant of it."""
+    first = alive[0]
+    if not first.is_first or len(alive) >= PROCESSES:
+        return alive
+    return [facts for facts in alive if facts is first or _descends(facts, first, alive)]
+
+
 def _file(facts: ProcessFacts) -> str:
-    return (facts.exe or "").rpartition("/")[2]
+    return program(facts).rpartition("/")[2]
 
 
-def _is_manager(facts: ProcessFacts) -> bool:
+def is_wrapper(facts: ProcessFacts) -> bool:
+    """By its file."""
+    return _WRAPPERS.fullmatch(_file(facts)) is not None
+
+
+def _stands_back(facts: ProcessFacts) -> bool:
     if _MANAGER_TITLES.match(facts.arguments[0] if facts.arguments else ""):
         return True
-    return any(_MANAGER_FILES.fullmatch(word.rpartition("/")[2]) for word in facts.arguments[:2])
+    file = _file(facts)
+    if _MANAGER_FILES.fullmatch(file) or _HELPERS.fullmatch(file):
+        return True
+    return _MANAGER_FILES.fullmatch(_script(facts.arguments).rpartition("/")[2]) is not None
+
+
+def _script(arguments: Sequence[str]) -> str:
+    """What an interpreter was told to run: its first argument that is no option (or, behind -m, a module)."""
+    return next((word for word in arguments[1:] if not word.startswith("-")), "")
+
+
+def _is_doubtful(chosen: _Candidate, top: Sequence[_Candidate]) -> bool:
+    """A compiled program over an interpreter, and neither listens: it may be the application, or may only start it."""
+    beside = {other.finding.language for other in top} - {chosen.finding.language}
+    return chosen.finding.language in COMPILED and bool(beside - COMPILED) and not chosen.facts.listening
 
 
 def _may_follow(other: _Candidate, chosen: _Candidate, alive: Sequence[ProcessFacts]) -> bool:

@@ -19,9 +19,10 @@ from odigos_cp.detector.facts import ElfFacts
 
 MARKERS = (
     "_ZN4node", "napi_create_function", "node_api_", "_ZN2v8", "Py_BytesMain", "Py_Main", "php_module_startup",
-    "DotNetRuntimeInfo", "JLI_Launch", "__gxx_personality_v0", "_ZSt", "_ZNSt", "rust_eh_personality",
+    "DotNetRuntimeInfo", "DotNetRuntimeDebugHeader", "JLI_Launch", "ruby_init", "ngx_",
+    "__gxx_personality_v0", "_ZSt", "_ZNSt", "rust_eh_personality", "runtime.main",
 )  # fmt: skip
-"""Beginnings of exported names that tell what was linked in."""
+"""Beginnings of names that tell what was linked in."""
 
 _PROGRAM_HEADERS = 256
 _SECTIONS = 1024
@@ -37,6 +38,7 @@ _GO_INLINE = 2
 _RUST_SOURCE = re.compile(rb"/rustc/[0-9a-f]{40}/")
 
 _NONE: tuple[str, ...] = ()
+_NO_COUNTS: dict[str, int] = {}
 _NOT_GO: tuple[str | None, str | None] = (None, None)
 
 T = TypeVar("T")
@@ -81,13 +83,18 @@ class _Image:
         sections = _tolerant(lambda: tuple(self.sections), _NONE)
         go_version, go_module = _tolerant(self._go, _NOT_GO)
         is_go = go_version is not None or ".gopclntab" in sections
+        exports = _NO_COUNTS if is_go else _tolerant(lambda: _counts(self._dynamic_names), _NO_COUNTS)
+        telling = is_go or "_ZN4node" in exports
         return ElfFacts(
             bits=64 if self._wide else 32,
             interpreter=_tolerant(self._interpreter, None),
             needed=_tolerant(self._needed, _NONE),
             sections=sections,
             comments=_tolerant(lambda: _words(self._section(".comment", _TEXT_LIMIT)), _NONE),
-            exports={} if is_go else _tolerant(self._exports, {}),
+            exports=exports,
+            symbols=_NO_COUNTS
+            if telling
+            else _tolerant(lambda: _counts(self._section(".strtab", _NAMES_LIMIT)), _NO_COUNTS),
             go_version=go_version,
             go_module=go_module,
             rust_paths=not is_go and _tolerant(self._names_rust_sources, False),
@@ -142,12 +149,6 @@ class _Image:
         names = self._dynamic_names
         at = [value for tag, value in self._dynamic if tag == _DT_NEEDED][:256]
         return tuple(names[start : names.find(b"\0", start)].decode("utf-8", "replace")[:256] for start in at)
-
-    def _exports(self) -> dict[str, int]:
-        """Of the dynamic names; of a static file, the symbol table's."""
-        names = self._dynamic_names or self._section(".strtab", _NAMES_LIMIT)
-        counts = {marker: names.count(b"\0" + marker.encode()) for marker in MARKERS}
-        return {marker: count for marker, count in counts.items() if count}
 
     def _names_rust_sources(self) -> bool:
         return _RUST_SOURCE.search(self._section(".rodata", _RODATA_LIMIT)) is not None
@@ -206,6 +207,11 @@ def _tolerant(part: Callable[[], T], otherwise: T) -> T:
         return part()
     except (struct.error, ValueError, IndexError, KeyError, OverflowError, OSError):
         return otherwise
+
+
+def _counts(names: bytes) -> dict[str, int]:
+    counts = {marker: names.count(b"\0" + marker.encode()) for marker in MARKERS}
+    return {marker: count for marker, count in counts.items() if count}
 
 
 def _words(raw: bytes) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What of a process' environment may be told, and which other agents does it prove? Pure.
+"""What of a process' environment may be told? Pure.
 
 The report is readable for everyone who may see pods, so only listed names are told, and no value that looks like a
 credential. A value is told whole or not at all, because others extend it: where one that is extended cannot be told,
@@ -8,7 +8,7 @@ the environment as a whole counts as unknown. So does one that a process has ove
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from odigos_cp.detector.facts import Environment
 
@@ -33,40 +33,6 @@ _CREDENTIAL = re.compile(
     r"(passw(or)?d|secret|token|credential|api[-_.]?key|private[-_.]?key)[^\s=:,]*[=:]", re.IGNORECASE
 )
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-
-ARGUMENTS = "arguments"
-LIBRARIES = "libraries"
-AGENTS: tuple[tuple[str, str, str], ...] = (
-    # agent, where it shows (a variable, the arguments or the loaded libraries), what must be found there
-    ("opentelemetry", "JAVA_TOOL_OPTIONS", r"-javaagent:\S*opentelemetry-javaagent"),
-    ("opentelemetry", ARGUMENTS, r"-javaagent:\S*opentelemetry-javaagent"),
-    ("opentelemetry", "NODE_OPTIONS", r"@opentelemetry/|/otel-auto-instrumentation"),
-    ("opentelemetry", "PYTHONPATH", r"opentelemetry/instrumentation/auto_instrumentation|/otel-auto-instrumentation"),
-    ("opentelemetry", "CORECLR_PROFILER", r"(?i)918728DD-259F-4A6A-AC2B-B85E1B658318"),
-    ("datadog", "JAVA_TOOL_OPTIONS", r"-javaagent:\S*dd-java-agent"),
-    ("datadog", ARGUMENTS, r"-javaagent:\S*dd-java-agent"),
-    ("datadog", "NODE_OPTIONS", r"dd-trace"),
-    ("datadog", "PYTHONPATH", r"ddtrace|/dd-lib-python"),
-    ("datadog", "CORECLR_PROFILER", r"(?i)846F5F1C-F9AE-4B07-969E-05C26BC060D8"),
-    ("datadog", "DD_INJECTION_ENABLED", r"."),
-    ("newrelic", "JAVA_TOOL_OPTIONS", r"-javaagent:\S*newrelic"),
-    ("newrelic", ARGUMENTS, r"-javaagent:\S*newrelic"),
-    ("newrelic", "NODE_OPTIONS", r"newrelic"),
-    ("newrelic", "NEW_RELIC_LICENSE_KEY", r"."),
-    ("elastic", "JAVA_TOOL_OPTIONS", r"-javaagent:\S*elastic-apm-agent"),
-    ("elastic", ARGUMENTS, r"-javaagent:\S*elastic-apm-agent"),
-    ("elastic", "NODE_OPTIONS", r"elastic-apm-node"),
-    ("elastic", "ELASTIC_APM_SERVER_URL", r"."),
-    ("appdynamics", "JAVA_TOOL_OPTIONS", r"(?i)-javaagent:\S*appdynamics|AppServerAgent"),
-    ("appdynamics", ARGUMENTS, r"(?i)-javaagent:\S*(appdynamics|AppServerAgent)"),
-    ("appdynamics", "APPDYNAMICS_AGENT_ACCOUNT_NAME", r"."),
-    ("skywalking", "JAVA_TOOL_OPTIONS", r"-javaagent:\S*skywalking"),
-    ("skywalking", ARGUMENTS, r"-javaagent:\S*skywalking"),
-    ("skywalking", "SW_AGENT_COLLECTOR_BACKEND_SERVICES", r"."),
-    ("dynatrace", "LD_PRELOAD", r"liboneagentproc"),
-    ("dynatrace", LIBRARIES, r"liboneagent"),
-    ("instana", "INSTANA_AGENT_KEY", r"."),
-)
 
 
 def parse(raw: bytes | None) -> dict[str, str] | None:
@@ -101,12 +67,6 @@ def tell(variables: Mapping[str, str] | None) -> Environment:
         else:
             shown[name] = HIDDEN
     return Environment(known=whole, shown=shown)
-
-
-def agents(variables: Mapping[str, str] | None, arguments: Iterable[str], libraries: Iterable[str]) -> tuple[str, ...]:
-    """Other vendors' agents that are proven, sorted."""
-    places = {**(variables or {}), ARGUMENTS: " ".join(arguments), LIBRARIES: " ".join(libraries)}
-    return tuple(sorted({agent for agent, place, pattern in AGENTS if re.search(pattern, places.get(place, ""))}))
 
 
 def _may_be_told(name: str, value: str) -> bool:

@@ -25,11 +25,19 @@ class ElfFacts:
     comments: tuple[str, ...] = ()
     """The compilers' signatures."""
     exports: Mapping[str, int] = field(default_factory=dict)
-    """How many names begin so, for the markers of `elf.MARKERS` that occur."""
+    """How many dynamic names begin so, for the markers of `elf.MARKERS` that occur."""
+    symbols: Mapping[str, int] = field(default_factory=dict)
+    """The same of the symbol table, which a stripped file lacks."""
     go_version: str | None = None
     go_module: str | None = None
     rust_paths: bool = False
     """The file names source files of Rust's standard library."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What its content says, by the names of `content.MARKS`; looked for only where nothing stronger decides."""
+
+    def names(self, marker: str) -> int:
+        """How many names begin so, in either table."""
+        return max(self.exports.get(marker, 0), self.symbols.get(marker, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,8 @@ class ProcessFacts:
     """The first few, cut. They pick between processes, and never decide a language."""
     loaded: tuple[str, ...] = ()
     """Shared libraries mapped as code."""
+    mapped: tuple[str, ...] = ()
+    """Other files mapped: programs, and what names an agent."""
     listening: bool = False
     elf: ElfFacts | None = None
     environment: Environment = Environment()

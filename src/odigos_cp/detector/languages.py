@@ -2,8 +2,8 @@
 
 Ranks, strongest first: a runtime that is loaded > what the executable's own structure says (Go, a linked-in runtime) >
 the executable's file name > what its content hints at. Titles, arguments and environment never decide. The highest rank
-that says something wins; if it names two languages, the one that a lower rank confirms; else it is a conflict, and a
-conflict is unknown: wrong is worse than unknown.
+that says something wins; if it names two languages, the one that a lower rank confirms; else the one that hosts the
+other; else it is a conflict, and a conflict is unknown: wrong is worse than unknown.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from odigos_cp.detector.facts import ElfFacts, ProcessFacts
 
 UNKNOWN = "unknown"
 INSTRUMENTABLE = ("java", "python", "nodejs", "go", "dotnet", "ruby", "php", "rust", "cpp", "nginx")
-OTHERS = ("apache", "bun", "deno", "erlang", "graalvm", "lua", "mono", "perl", "postgres", "redis")
+OTHERS = (
+    "apache", "bun", "c", "deno", "erlang", "graalvm-native", "lua", "mono", "mysql", "perl", "postgres", "redis",
+)  # fmt: skip
 VERDICTS = (*INSTRUMENTABLE, *OTHERS, UNKNOWN)
 """Every verdict there is: named here so that a reader of the report can refuse others."""
+COMPILED = frozenset({"go", "rust", "cpp", "c", "graalvm-native"})
 
 ENOUGH = 50
 """Evidence below this is told, and decides nothing."""
@@ -57,29 +60,64 @@ LOADED: tuple[tuple[str, str, int], ...] = (
     (r"/libmonosgen-[^/]*\.so[^/]*$", "mono", 100),
     (r"/libnode\.so[.0-9]*$", "nodejs", 100),
     (r"/libruby[-0-9.]*\.so[.0-9]*$", "ruby", 100),
-    (r"/libphp[0-9.]*\.so$", "php", 100),
+    (r"/(libphp[0-9.]*|mod_php[0-9.]*|php[0-9.]*\.unit)\.so$", "php", 100),
     (r"/libpython[23](\.[0-9]+)?[a-z]*\.so[.0-9]*$", "python", 100),
     (r"/libpypy3?[^/]*-c\.so[^/]*$", "python", 100),
     (r"/lib-dynload/[^/]+\.cpython-3[0-9]+[^/]*\.so$", "python", 98),
     (r"\.cpython-3[0-9]+[^/]*\.so$", "python", 95),
 )
 
+HOSTS = frozenset({"java", "dotnet", "mono"})
+"""Of two loaded runtimes, these host the other: the program that starts them is a launcher and nothing else."""
 
-def _needs(elf: ElfFacts, beginning: str) -> bool:
-    return any(name.startswith(beginning) for name in elf.needed)
+SERVERS = frozenset({"postgres", "mysql", "redis", "erlang"})
+"""Programs that load interpreters for their users' procedures, and stay what they are."""
+
+OTHER_RUNTIMES = re.compile(
+    r"/(libR|libjulia[-a-z]*|libtcl[0-9.]*|libguile[-0-9.]*|libswiftCore|libHSrts[^/]*|libgfortran|libgnat[-0-9]*|libobjc"
+    r"|libphobos2[^/]*|libdruntime[^/]*|libgphobos|libgdruntime|libcamlrun[^/]*|libswipl|libecl|libgambit|libchicken"
+    r"|libracket[^/]*|libcrystal|libflutter_[^/]*|libapp)\.so[.0-9]*$"
+)
+"""Runtimes of languages that have no name here; a program that runs on one of them is not C or C++."""
+OTHER_PROGRAMS = re.compile(
+    r"R|Rscript|julia|tclsh[0-9.]*|wish[0-9.]*|guile[-0-9.]*|sbcl|ecl|clisp|racket|scheme|csi|gsi|petite|swipl|octave[-a-z]*"
+    r"|dart(aotruntime)?|[gmn]?awk|original-awk|qemu-[-a-z0-9_]+|wine[0-9]*(-preloader)?|gst|ocamlrun|wasmtime|wasmer|hhvm"
+    r"|elixir|escript|crystal|nim|vim(\.[a-z]+)?|emacs[-0-9a-z.]*|gdb|pwsh|fish|tcsh|nu|xonsh"
+)
+"""Interpreters and emulators of other things: what runs in them is not C either."""
+
+
+def _needs(elf: ElfFacts, *beginnings: str) -> bool:
+    return any(name.startswith(beginnings) for name in elf.needed)
 
 
 def _is_node(elf: ElfFacts) -> bool:
-    return elf.exports.get("_ZN4node", 0) > 0 or _needs(elf, "libnode.so")
+    return elf.exports.get("_ZN4node", 0) > 1000 or _needs(elf, "libnode.so")
 
 
 def _is_python(elf: ElfFacts) -> bool:
     linked = ".PyRuntime" in elf.sections or "Py_BytesMain" in elf.exports or "Py_Main" in elf.exports
-    return linked or _needs(elf, "libpython") or _needs(elf, "libpypy")
+    return linked or _needs(elf, "libpython", "libpypy")
 
 
 def _is_java(elf: ElfFacts) -> bool:
     return _needs(elf, "libjli.so") or "JLI_Launch" in elf.exports
+
+
+def _is_ruby(elf: ElfFacts) -> bool:
+    return _needs(elf, "libruby") or elf.names("ruby_init") > 0 or elf.interpreter is None
+
+
+def _is_php(elf: ElfFacts) -> bool:
+    return elf.names("php_module_startup") > 0 or _needs(elf, "libphp") or elf.interpreter is None
+
+
+def _is_nginx(elf: ElfFacts) -> bool:
+    return elf.names("ngx_") > 0 or not (_is_rust(elf) or _needs(elf, *_CXX_LIBRARIES))
+
+
+def _is_not_rust(elf: ElfFacts) -> bool:
+    return not _is_rust(elf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,46 +127,78 @@ class _Name:
     pattern: str
     language: str
     weight: int
-    is_so: Callable[[ElfFacts], bool] | None = None
+    is_so: Callable[[ElfFacts], bool]
+    by_structure: bool = False
+    """`is_so` proves it, not only allows it."""
 
 
 NAMES = (
-    _Name(r"python([23](\.[0-9]+)?)?[a-z]?", "python", 95, _is_python),
-    _Name(r"pypy(3(\.[0-9]+)?)?", "python", 95, _is_python),
-    _Name(r"node|nodejs", "nodejs", 95, _is_node),
-    _Name(r"java", "java", 95, _is_java),
-    _Name(r"dotnet", "dotnet", 90),
-    _Name(r"ruby[0-9.]*", "ruby", 95),
-    _Name(r"php(-fpm|-cgi)?[0-9.]*", "php", 95),
-    _Name(r"nginx", "nginx", 90),
-    _Name(r"apache2|httpd", "apache", 90),
-    _Name(r"beam(\.smp)?", "erlang", 95),
-    _Name(r"postgres", "postgres", 90),
-    _Name(r"redis-[a-z-]+|valkey-[a-z-]+", "redis", 90),
-    _Name(r"bun", "bun", 90),
-    _Name(r"deno", "deno", 90),
-    _Name(r"perl[0-9.]*", "perl", 90),
-    _Name(r"lua(jit)?[-0-9.a-z]*", "lua", 90),
-    _Name(r"mono(-sgen)?", "mono", 90),
+    _Name(r"python([23](\.[0-9]+)?)?[a-z]?", "python", 95, _is_python, True),
+    _Name(r"pypy(3(\.[0-9]+)?)?(-c)?", "python", 95, _is_python, True),
+    _Name(r"node|nodejs", "nodejs", 95, _is_node, True),
+    _Name(r"java", "java", 95, _is_java, True),
+    _Name(r"dotnet", "dotnet", 90, _is_not_rust),
+    _Name(r"ruby[0-9.]*", "ruby", 95, _is_ruby),
+    _Name(r"php(-fpm|-cgi)?[0-9.]*", "php", 95, _is_php),
+    _Name(r"nginx|nginx-debug|openresty", "nginx", 90, _is_nginx),
+    _Name(r"apache2|httpd([.-](worker|event|prefork))?", "apache", 90, _is_not_rust),
+    _Name(r"beam(\.smp)?", "erlang", 95, _is_not_rust),
+    _Name(r"postgres|postmaster", "postgres", 90, _is_not_rust),
+    _Name(r"mysqld(-debug)?|mariadbd", "mysql", 90, _is_not_rust),
+    _Name(r"(redis|valkey)-(server|sentinel|check-rdb|check-aof)|keydb-server", "redis", 90, _is_not_rust),
+    _Name(r"bun", "bun", 90, lambda elf: elf.exports.get("napi_create_function", 0) > 0 or ".bun" in elf.sections),
+    _Name(r"deno", "deno", 90, lambda elf: elf.exports.get("napi_create_function", 0) > 0 or not elf.exports),
+    _Name(r"perl[0-9.]*", "perl", 90, _is_not_rust),
+    _Name(r"lua(jit)?(-?[0-9][-0-9a-z.]*)?", "lua", 90, _is_not_rust),
+    _Name(r"mono(-sgen)?", "mono", 90, _is_not_rust),
 )
 
 LINKED = (
-    # exported name, language of the runtime that is linked in
-    ("DotNetRuntimeInfo", "dotnet"),
-    ("Py_BytesMain", "python"),
-    ("php_module_startup", "php"),
+    # exported name, how often at least, language of the runtime that is linked in
+    ("_ZN4node", 1000, "nodejs"),
+    ("DotNetRuntimeInfo", 1, "dotnet"),
+    ("DotNetRuntimeDebugHeader", 1, "dotnet"),
+    ("Py_BytesMain", 1, "python"),
+    ("php_module_startup", 1, "php"),
 )
+
+_CXX_LIBRARIES = ("libstdc++.so", "libc++.so")
+_LOADERS = re.compile(r"ld-(linux|musl)[^/]*|ld(64)?[-.0-9]*\.so[.0-9]*|ld\.so")
+
+
+_FROZEN_LIBRARY = re.compile(r"/(_MEI[^/]*|_internal|onefile_[^/]+|[^/]+\.dist)/libpython3[^/]*\.so")
+
+
+def is_frozen(facts: ProcessFacts) -> bool:
+    """A Python that runs from an archive of its own, and reads no variable."""
+    has_python = any("/libpython3" in path for path in facts.loaded)
+    archived = facts.elf is not None and "pydata" in facts.elf.sections
+    return has_python and (archived or any(_FROZEN_LIBRARY.search(path) for path in facts.loaded))
+
+
+def program(facts: ProcessFacts) -> str:
+    """The path of the program: of one that was started by naming the loader, the loader is not what it is."""
+    exe = facts.exe or ""
+    if not _LOADERS.fullmatch(exe.rpartition("/")[2]):
+        return exe
+    others = [path for path in facts.mapped if path != exe]
+    by_argument = (path for path in others if path in facts.arguments)
+    by_name = (path for path in others if _by_name(path))
+    return next(by_argument, None) or next(by_name, exe)
 
 
 def _loaded_runtime(facts: ProcessFacts) -> Iterator[Evidence]:
+    named = _named(facts)
+    is_server = bool(named and named.language in SERVERS)
     told: set[str] = set()
     for pattern, language, weight in LOADED:
         path = next((path for path in facts.loaded if re.search(pattern, path)), None)
         if path and path not in told:
             told.add(path)
-            yield Evidence("loaded-library", path, language, weight)
-    named = _named(facts)
-    if facts.exe and named and named.is_so and facts.elf and named.is_so(facts.elf):
+            yield Evidence("loaded-library", path, language, ENOUGH - 10 if is_server else weight)
+    if is_frozen(facts):
+        yield Evidence("frozen", "an archive of Python in the executable", "python", 97)
+    if facts.exe and named and named.by_structure and facts.elf and named.is_so(facts.elf):
         yield Evidence("runtime-in-executable", facts.exe, named.language, 97)
 
 
@@ -144,48 +214,109 @@ def _structure(facts: ProcessFacts) -> Iterator[Evidence]:
             if section in elf.sections:
                 yield Evidence("go-section", section, "go", 99)
                 break
-    if ".svm_heap" in elf.sections:
-        yield Evidence("elf-section", ".svm_heap", "graalvm", 95)
-    if ".PyRuntime" in elf.sections:
-        yield Evidence("elf-section", ".PyRuntime", "python", 96)
+    for section, language in ((".svm_heap", "graalvm-native"), (".PyRuntime", "python"), (".bun", "bun")):
+        if section in elf.sections:
+            yield Evidence("elf-section", section, language, 96)
+    for library, language in (("libpython", "python"), ("libjli.so", "java"), ("libcoreclr", "dotnet")):
+        if _needs(elf, library):
+            yield Evidence("needed-library", library, language, 95)
+    for marker, least, language in LINKED:
+        if elf.exports.get(marker, 0) >= least:
+            yield Evidence("exported-names", f"{marker} {elf.exports[marker]} times", language, 96)
 
 
 def _file_name(facts: ProcessFacts) -> Iterator[Evidence]:
     named = _named(facts)
-    if facts.exe and named:
-        doubtful = named.is_so is not None and facts.elf is not None and not named.is_so(facts.elf)
-        yield Evidence("file-name", facts.exe, named.language, 40 if doubtful else named.weight)
+    if named:
+        readable = facts.elf is not None and program(facts) == facts.exe
+        doubtful = readable and facts.elf is not None and not named.is_so(facts.elf)
+        yield Evidence("file-name", program(facts), named.language, 40 if doubtful else named.weight)
 
 
 def _named(facts: ProcessFacts) -> _Name | None:
-    name = (facts.exe or "").rpartition("/")[2]
+    return _by_name(program(facts))
+
+
+def _by_name(path: str) -> _Name | None:
+    name = path.rpartition("/")[2]
     return next((known for known in NAMES if re.fullmatch(known.pattern, name)), None)
 
 
 def _content(facts: ProcessFacts) -> Iterator[Evidence]:
     elf = facts.elf
-    if elf is None:
+    if elf is None or program(facts) != facts.exe:
         return
-    exports = elf.exports
-    if exports.get("_ZN4node", 0) > 1000:
-        yield Evidence("exported-names", f"_ZN4node* {exports['_ZN4node']} times", "nodejs", 96)
+    if "graalvm" in elf.texts:
+        yield Evidence("content", "Substrate VM", "graalvm-native", 85)
         return
-    for marker, language in LINKED:
-        if marker in exports:
-            yield Evidence("exported-names", marker, language, 90)
-    if "napi_create_function" in exports or "_ZN2v8" in exports:
-        yield Evidence("exported-names", "a JavaScript engine that is not Node.js", UNKNOWN, 40)
+    if "napi_create_function" in elf.exports or "_ZN2v8" in elf.exports:
+        engine = next((name for name in ("bun", "deno") if name in elf.texts), None)
+        if engine:
+            yield Evidence("content", f"{engine} {elf.texts[engine]}", engine, 85)
+        else:
+            yield Evidence("exported-names", "a JavaScript engine that is not Node.js", UNKNOWN, 40)
         return
-    rust = next((comment for comment in elf.comments if comment.startswith("rustc version ")), None)
-    if rust or elf.rust_paths or "rust_eh_personality" in exports:
-        yield Evidence("compiler", rust or "sources of Rust's standard library", "rust", 80)
-    library = next((name for name in elf.needed if name.startswith(("libstdc++.so", "libc++.so"))), None)
+    if _is_rust(elf):
+        yield Evidence("compiler", _rust_comment(elf) or "sources of Rust's standard library", "rust", 80)
+    other = _other_runtime(facts)
+    if other:
+        yield Evidence("another-runtime", other, UNKNOWN, 40)
+        return
+    yield from _compiled(elf)
+
+
+def _other_runtime(facts: ProcessFacts) -> str | None:
+    """What says that the program is of a language that has no name here."""
+    if OTHER_PROGRAMS.fullmatch(program(facts).rpartition("/")[2]):
+        return program(facts)
+    elf = facts.elf
+    foreign = ("upx", "haskell", "ocaml", "pascal", "d", "crystal", "dart")
+    if elf and (mark := next((name for name in foreign if name in elf.texts), None)):
+        return mark
+    if elf and (needed := next((name for name in elf.needed if OTHER_RUNTIMES.search(f"/{name}")), None)):
+        return needed
+    return None
+
+
+def _is_rust(elf: ElfFacts) -> bool:
+    return bool(_rust_comment(elf)) or elf.rust_paths or elf.names("rust_eh_personality") > 0
+
+
+def _rust_comment(elf: ElfFacts) -> str | None:
+    return next((comment for comment in elf.comments if comment.startswith("rustc version ")), None)
+
+
+def _compiled(elf: ElfFacts) -> Iterator[Evidence]:
+    """C++ by its library, which may be linked in: its exceptions leave probes and tables even in a stripped file.
+
+    C is what is left of a file that a C compiler made: it says of itself that nothing of C++ or Rust is in it.
+    """
+    library = next((name for name in elf.needed if name.startswith(_CXX_LIBRARIES)), None)
+    marker = next((name for name in ("__gxx_personality_v0", "_ZSt", "_ZNSt") if elf.names(name)), None)
     if library:
         yield Evidence("needed-library", library, "cpp", 60)
-    elif any(marker in exports for marker in ("__gxx_personality_v0", "_ZSt", "_ZNSt")):
-        yield Evidence("exported-names", "the C++ standard library", "cpp", 55)
+    elif marker or "cxx" in elf.texts:
+        yield Evidence("exported-names" if marker else "content", "the C++ standard library", "cpp", 55)
+    elif {".gcc_except_table", ".stapsdt.base"} <= set(elf.sections) and _made_by_gcc(elf):
+        yield Evidence("elf-section", ".gcc_except_table, .stapsdt.base", "cpp", 55)
+    elif _is_plain_c(elf):
+        saw = next((text for text in elf.comments if text.startswith(("GCC:", "clang"))), "the C library only")
+        yield Evidence("compiler", saw, "c", ENOUGH)
     else:
         yield Evidence("native", "an ELF file that names no language", UNKNOWN, 30)
+
+
+def _made_by_gcc(elf: ElfFacts) -> bool:
+    return bool(elf.comments) and all(text.startswith(("GCC:", "Linker:")) for text in elf.comments)
+
+
+def _is_plain_c(elf: ElfFacts) -> bool:
+    if _is_rust(elf) or ".text" not in elf.sections or "pydata" in elf.sections:
+        return False
+    unwinds = ".gcc_except_table" in elf.sections
+    if elf.interpreter is None:
+        return _made_by_gcc(elf) or (not unwinds and not elf.comments)
+    return not unwinds and _needs(elf, "libc.so", "libc.musl")
 
 
 RANKS = (_loaded_runtime, _structure, _file_name, _content)
@@ -202,6 +333,8 @@ def judge(facts: ProcessFacts) -> Finding:
             continue
         below = {item.says for lower in by_rank[at + 1 :] for item in lower if item.weight >= ENOUGH}
         language = _one_of(decisive, below)
+        if items is not by_rank[-1]:
+            evidence = tuple(item for item in evidence if item.says != "c")  # how runtimes are built says nothing
         if language is None:
             return Finding(UNKNOWN, 0, evidence, conflict=True)
         return Finding(language, max(item.weight for item in decisive if item.says == language), evidence)
@@ -209,10 +342,12 @@ def judge(facts: ProcessFacts) -> Finding:
 
 
 def _one_of(decisive: list[Evidence], confirmed: set[str]) -> str | None:
-    """The one language of a rank; of several, the one a lower rank confirms; compilers are told apart by weight."""
+    """The one language of a rank; of several, the one a lower rank confirms, or the one that hosts the others."""
     said = {item.says for item in decisive}
     if len(said) > 1 and said & confirmed:
         said &= confirmed
+    if len(said) > 1 and len(said & HOSTS) == 1:
+        said &= HOSTS
     if len(said) > 1 and not any(item.weight >= STRONG for item in decisive):
         said = {max(decisive, key=lambda item: item.weight).says}
     return said.pop() if len(said) == 1 else None

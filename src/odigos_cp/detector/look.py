@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from odigos_cp.detector import elf, environment, files, languages, versions
+from odigos_cp.detector import agents, content, elf, environment, files, languages, versions
 from odigos_cp.detector.facts import ElfFacts, ProcessFacts
 from odigos_cp.detector.procfs import Process, Status
 
@@ -28,6 +28,7 @@ class Looker:
 
     def __init__(self) -> None:
         self._elves: dict[tuple[int, int], ElfFacts | None] = {}
+        self._texts: dict[tuple[int, int], dict[str, str]] = {}
         self._versions: dict[tuple[object, ...], str | None] = {}
 
     def look(self, process: Process, status: Status) -> ProcessFacts:
@@ -42,7 +43,7 @@ class Looker:
 
         identity = attempt("elf", lambda: self._identity(process), None)
         elf_facts = self._elves.get(identity) if identity else None
-        loaded = attempt("loaded", process.loaded, _NONE)
+        loaded, mapped = attempt("loaded", lambda: process.maps(agents.TELLING), (_NONE, _NONE))
         words = attempt("arguments", lambda: _words(process.arguments()), _NONE)
         variables = attempt("environment", lambda: environment.parse(process.environ()), None)
         facts = ProcessFacts(
@@ -53,12 +54,14 @@ class Looker:
             exe=attempt("exe", process.exe, None),
             arguments=tuple(word[:_ARGUMENT_LIMIT] for word in words[:_ARGUMENTS]),
             loaded=loaded,
+            mapped=mapped,
             listening=attempt("listening", process.listening, False),
             elf=elf_facts,
             environment=environment.tell(variables),
-            agents=environment.agents(variables, words, loaded),
+            agents=agents.find(variables, words, (*loaded, *mapped)),
             secure=attempt("secure", lambda: process.secure(elf_facts.bits if elf_facts else 64), False),
         )
+        facts = self._with_content(process, facts, identity)
         version = self._version(process, facts, variables or {}, identity)
         return replace(facts, version=version, unreadable=tuple(unreadable))
 
@@ -69,6 +72,18 @@ class Looker:
             if identity not in self._elves:
                 self._elves[identity] = elf.read(descriptor)
             return identity
+
+    def _with_content(self, process: Process, facts: ProcessFacts, identity: tuple[int, int] | None) -> ProcessFacts:
+        """Where nothing strong decides, what the executable's content says; each executable is searched once."""
+        if identity is None or facts.elf is None or languages.judge(facts).weight >= languages.STRONG:
+            return facts
+        if identity not in self._texts:
+            try:
+                with process.open_exe() as descriptor:
+                    self._texts[identity] = content.read(descriptor)
+            except OSError:
+                self._texts[identity] = {}
+        return replace(facts, elf=replace(facts.elf, texts=self._texts[identity]))
 
     def _version(
         self, process: Process, facts: ProcessFacts, variables: dict[str, str], identity: tuple[int, int] | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ DELETED = " (deleted)"
 _ENVIRON_LIMIT = 1024 * 1024
 _MAPS_LIMIT = 32 * 1024 * 1024
 _LIBRARIES = 2048
+_OTHERS = 64
 _PATH_LIMIT = 512
 _DESCRIPTORS = 4096
 _NET_LIMIT = 1024 * 1024
@@ -101,16 +102,25 @@ class Process:
         raw = self._read("environ", _ENVIRON_LIMIT + 1)
         return raw if len(raw) <= _ENVIRON_LIMIT else None
 
-    def loaded(self) -> tuple[str, ...]:
-        """The shared libraries whose code is mapped: a mere reading of such a file is not running it."""
-        seen: dict[bytes, None] = {}
+    def maps(self, telling: re.Pattern[bytes]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The shared libraries whose code is mapped, and other files: programs, and those whose path is telling.
+
+        A mere reading of a library is not running it.
+        """
+        libraries: dict[bytes, None] = {}
+        others: dict[bytes, None] = {}
         for line in self._lines("maps", _MAPS_LIMIT):
-            if b".so" not in line or len(seen) == _LIBRARIES:
-                continue
             fields = line.split(None, 5)
-            if len(fields) == 6 and fields[1][2:3] == b"x" and b".so" in fields[5].rpartition(b"/")[2]:
-                seen[fields[5][:_PATH_LIMIT]] = None
-        return tuple(os.fsdecode(path).removesuffix(DELETED) for path in seen)
+            if len(fields) < 6 or not fields[5].startswith(b"/"):
+                continue
+            path = fields[5][:_PATH_LIMIT]
+            is_code = fields[1][2:3] == b"x"
+            if is_code and b".so" in path.rpartition(b"/")[2]:
+                if len(libraries) < _LIBRARIES:
+                    libraries[path] = None
+            elif (is_code or telling.search(path)) and len(others) < _OTHERS:
+                others[path] = None
+        return _paths(libraries), _paths(others)
 
     def secure(self, bits: int) -> bool:
         """AT_SECURE of the auxiliary vector."""
@@ -173,6 +183,10 @@ def processes(root: str) -> Iterator[Process]:
         except OSError:
             continue
         yield Process(int(name), directory)
+
+
+def _paths(found: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple(os.fsdecode(path).removesuffix(DELETED) for path in found)
 
 
 def _first(words: list[str] | None, otherwise: str) -> str:

@@ -58,7 +58,6 @@ def _container(answer: Answer) -> dict[str, Any]:
     main, first = choice.main, choice.first
     speaker = main or first
     environment = first.environment if first else None
-    agents = {*(main.agents if main else ()), *(first.agents if first else ())}
     told: dict[str, Any] = {
         "name": answer.name,
         "id": answer.container_id[:12],
@@ -67,7 +66,7 @@ def _container(answer: Answer) -> dict[str, Any]:
         "libc": libc(speaker.elf) if speaker else None,
         "confidence": choice.confidence,
         "secure": bool(speaker and speaker.secure),
-        "agents": sorted(agents),
+        "agents": list(agents_of(choice)),
         "env": dict(environment.shown) if environment else {},
         "envKnown": bool(environment and environment.known),
         "evidence": [
@@ -78,6 +77,11 @@ def _container(answer: Answer) -> dict[str, Any]:
         "error": _clean(answer.error, ERROR_LIMIT) if answer.error else None,
     }
     return told | ({"reason": choice.reason} if choice.reason else {})
+
+
+def agents_of(choice: Choice) -> tuple[str, ...]:
+    """Those of the process that speaks, and of the first one: a wrapper's environment reaches what it starts."""
+    return tuple(sorted({agent for facts in (choice.main, choice.first) if facts for agent in facts.agents}))
 
 
 def libc(elf: ElfFacts | None) -> str | None:

@@ -1,7 +1,8 @@
 """Which version of its runtime does a process run? One rule a language, from files and paths, never from names alone.
 
 The environment lies about versions (an image's `NODE_VERSION` is the base's, not the program's), so it is believed only
-where it completes what the files say: Python's patch level. What cannot be known exactly is left out.
+where it completes what the files say: Python's patch level, and only of an interpreter that the distribution did not
+bring. What cannot be known exactly is left out; of Python alone the minor version is told, for it decides what loads.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from odigos_cp.detector.facts import ProcessFacts
 
 _PLAIN = re.compile(r"[0-9A-Za-z.+-]{1,32}")
 _NUMBERS = rb"([0-9]{1,4}(?:\.[0-9]{1,4}){1,3})"
+_THREE = rb"([0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4})"
 _JAVA_LINE = re.compile(r'^JAVA_VERSION="([^"\n]*)"', re.MULTILINE)
 _JAVA_DEPTH = 5
 _CANDIDATES = 64
@@ -28,6 +30,9 @@ class Files(Protocol):
 
     def occurrences(self, path: str | None, marker: bytes, following: re.Pattern[bytes]) -> Iterator[str]:
         """What stands behind a marker in a file of the target's root; None: in the executable."""
+
+
+Rule = Callable[[ProcessFacts, Mapping[str, str], Files], str | None]
 
 
 def find(language: str, facts: ProcessFacts, environment: Mapping[str, str], files: Files) -> str | None:
@@ -65,20 +70,46 @@ def _nodejs(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) 
 
 
 def _python(facts: ProcessFacts, environment: Mapping[str, str], files: Files) -> str | None:
-    """The minor version from a path; the patch level from the one text in the interpreter that continues it."""
+    """The minor version from a path; the patch level from the interpreter's own text, or from who installed it."""
     minor = _python_minor(facts)
     if minor is None:
         return None
+    patch = _python_patch(facts, minor, files)
+    if patch:
+        return f"{minor}.{patch}"
+    for part in (facts.exe or "").split("/"):
+        if found := re.fullmatch(rf"(?:c?python[-@]?)?({re.escape(minor)}\.[0-9]{{1,3}})([-+][-a-z0-9_.+]*)?", part):
+            return found.group(1)
+    if (facts.exe or "").startswith("/usr/bin/"):
+        return _python_of_debian(minor, files) or minor
+    hint = environment.get("PYTHON_VERSION", "")
+    return hint if re.fullmatch(rf"{re.escape(minor)}\.[0-9]{{1,3}}((a|b|rc)[0-9]{{1,2}})?", hint) else minor
+
+
+def _python_patch(facts: ProcessFacts, minor: str, files: Files) -> str | None:
+    """From the one text in the interpreter that continues the minor version."""
     following = re.compile(rb"([0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,2})?\+?)\0")
     library = _loaded(facts, r"/libpython[23][^/]*\.so")
     try:
         patches = set(islice(files.occurrences(library, f"\0{minor}.".encode(), following), _CANDIDATES))
     except OSError:
-        patches = set()
-    if len(patches) == 1:
-        return f"{minor}.{patches.pop()}"
-    hint = environment.get("PYTHON_VERSION", "")
-    return hint if hint.startswith(f"{minor}.") else minor
+        return None
+    return patches.pop() if len(patches) == 1 else None
+
+
+_PYTHON_OF_DEBIAN = {("10", "3.7"): "3.7.3", ("11", "3.9"): "3.9.2", ("12", "3.11"): "3.11.2", ("13", "3.13"): "3.13.5"}
+"""Debian never changes it within a release: fixes are added to the same version."""
+
+
+def _python_of_debian(minor: str, files: Files) -> str | None:
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        try:
+            lines = dict(line.partition("=")[::2] for line in files.text(path).splitlines())
+        except OSError:
+            continue
+        if lines.get("ID") == "debian":
+            return _PYTHON_OF_DEBIAN.get((lines.get("VERSION_ID", "").strip('"'), minor))
+    return None
 
 
 def _python_minor(facts: ProcessFacts) -> str | None:
@@ -101,24 +132,45 @@ def _rust(facts: ProcessFacts, _environment: Mapping[str, str], _files: Files) -
     return next((found.group(1) for text in comments if (found := re.match(r"rustc version (\S+)", text))), None)
 
 
-def _ruby(facts: ProcessFacts, _environment: Mapping[str, str], _files: Files) -> str | None:
-    return _in_path(facts, r"/libruby[^/]*\.so\.([0-9]+\.[0-9]+\.[0-9]+)$")
+def _ruby(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
+    """In the library's name, or, linked in, in the line that `ruby --version` prints."""
+    in_path = _in_path(facts, r"/libruby[^/]*\.so\.([0-9]+\.[0-9]+\.[0-9]+)$")
+    return in_path or next(files.occurrences(None, b"ruby ", re.compile(_THREE + rb"(?:p[0-9-]+)? \(")), None)
 
 
-def _dotnet(facts: ProcessFacts, _environment: Mapping[str, str], _files: Files) -> str | None:
-    return _in_path(facts, r"/Microsoft\.NETCore\.App/([0-9A-Za-z.+-]+)/")
+def _dotnet(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
+    """In the shared runtime's path; of an application that brings its own, in the list of what it brings."""
+    in_path = _in_path(facts, r"/Microsoft\.NETCore\.App/([0-9A-Za-z.+-]+)/")
+    if in_path or not facts.exe:
+        return in_path
+    try:
+        listed = files.text(f"{facts.exe}.deps.json")
+    except OSError:
+        return None
+    found = set(re.findall(r'runtimepack\.Microsoft\.NETCore\.App\.Runtime\.[-.a-z0-9]+/([0-9A-Za-z.+-]+)"', listed))
+    return found.pop() if len(found) == 1 else None
 
 
 def _php(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
-    library = _loaded(facts, r"/libphp[0-9.]*\.so$")
-    return next(files.occurrences(library, b"X-Powered-By: PHP/", re.compile(_NUMBERS)), None)
+    library = _loaded(facts, r"/(libphp[0-9.]*|mod_php[0-9.]*|php[0-9.]*\.unit)\.so$")
+    return next(files.occurrences(library, b"X-Powered-By: PHP/", re.compile(_THREE)), None)
 
 
-def _nginx(_facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
-    return next(files.occurrences(None, b"nginx/", re.compile(_NUMBERS)), None)
+def _perl(facts: ProcessFacts, _environment: Mapping[str, str], _files: Files) -> str | None:
+    return _in_path(facts, r"/libperl\.so\.(5\.[0-9]+\.[0-9]+)$")
 
 
-RULES: Mapping[str, Callable[[ProcessFacts, Mapping[str, str], Files], str | None]] = {
+def _said(text: bytes, following: bytes = rb"") -> Rule:
+    """What stands behind a text that the executable itself carries."""
+    pattern = re.compile(_NUMBERS + following)
+
+    def rule(_facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
+        return next(files.occurrences(None, text, pattern), None)
+
+    return rule
+
+
+RULES: Mapping[str, Rule] = {
     "java": _java,
     "nodejs": _nodejs,
     "python": _python,
@@ -127,7 +179,12 @@ RULES: Mapping[str, Callable[[ProcessFacts, Mapping[str, str], Files], str | Non
     "ruby": _ruby,
     "dotnet": _dotnet,
     "php": _php,
-    "nginx": _nginx,
+    "perl": _perl,
+    "nginx": _said(b"nginx/"),
+    "apache": _said(b"Apache/"),
+    "postgres": _said(b"PostgreSQL "),
+    "bun": _said(b"Bun v"),
+    "deno": _said(b"Deno/"),
 }
 
 

@@ -72,7 +72,7 @@ const LANGUAGES: Readonly<Record<string, string>> = {
   rust: 'Rust',
   cpp: 'C++',
   nginx: 'nginx',
-  graalvm: 'GraalVM native',
+  'graalvm-native': 'GraalVM native',
 }
 
 export function language(name: string): string {

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from odigos_cp.domain.recipes.recipe import compiled
 
-RECIPE = compiled("graalvm", "A GraalVM native image")
+RECIPE = compiled("graalvm-native", "A GraalVM native image")
