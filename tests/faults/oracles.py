@@ -72,13 +72,27 @@ def state(rig: Rig, *namespaces: str) -> State:
     mask = _Mask(namespaces)
     found: dict[str, Any] = {}
     for namespace in namespaces:
+        past = _past_configurations(rig, namespace)
         for root, resource in LISTED:
             items = rig.call("GET", f"{root}/namespaces/{namespace}/{resource}")["items"]
             for item in sorted(items, key=lambda item: item["metadata"]["name"]):
-                if not item["metadata"].get("deletionTimestamp"):
+                if not item["metadata"].get("deletionTimestamp") and not past(resource, item["metadata"]["name"]):
                     path = f"{resource} {mask(namespace)}/{IDENTITY.sub('*', item['metadata']['name'])}"
                     found[path if path not in found else f"{path} (one more)"] = mask(item)
     return found
+
+
+def _past_configurations(rig: Rig, namespace: str) -> Callable[[str, str], bool]:
+    """Configurations of collectors that hold no longer. Some are kept to go back to; which, is a matter of what was
+    seen first: a gateway whose Source was known before its Destination had one that sends nothing anywhere."""
+    groups = rig.call("GET", f"/apis/odigos.io/v1alpha1/namespaces/{namespace}/collectorsgroups")["items"]
+    names = [group["metadata"]["name"] for group in groups]
+    hold = {f"{group['metadata']['name']}-{group.get('status', {}).get('configHash')}" for group in groups}
+
+    def is_past(resource: str, name: str) -> bool:
+        return resource == "configmaps" and name.rpartition("-")[0] in names and name not in hold
+
+    return is_past
 
 
 def masked(value: Any, *namespaces: str) -> Any:

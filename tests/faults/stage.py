@@ -148,6 +148,12 @@ class Stage:
         counted = oracles.writes_by_object(written, self.story.namespaces)
         return Reference(instrumented, self.state(), counted, kinds)
 
+    def assert_instruments_as(self, reference: Reference) -> None:
+        """The first half of the story: O1, O4, O5."""
+        self.story.instrument()
+        self.assert_state(reference.instrumented)
+        self.assert_no_complaints()
+
     def assert_plays_as(self, reference: Reference, faults: int) -> None:
         """The whole story under whatever the test has set up: O1 twice, O2, O4, O5."""
         self.story.instrument()
