@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,8 +14,9 @@ from aiohttp import web
 
 from odigos_cp.api.builtin import CONFIG_MAPS, ConfigMap
 from odigos_cp.api.meta import Key
-from odigos_cp.kube import errors
+from odigos_cp.kube import errors, writes
 from odigos_cp.kube.client import Access, Client, WatchEvent
+from odigos_cp.kube.writes import Note
 from tests.kube.certificates import server_context
 from tests.kube.scripted import Answer as Scripted
 from tests.kube.scripted import ScriptedServer, key, line, listed, serving, status, streamed, wire
@@ -212,6 +214,107 @@ async def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None
         with pytest.raises(errors.Unreachable, match="not trusted"):
             await client.list_page(CONFIG_MAPS)
     assert trusts.verify_mode is ssl.CERT_REQUIRED
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    async with serving(listed()) as elsewhere:
+        away = web.Response(status=302, headers={"Location": elsewhere.url})
+        async with talking(away) as (client, _):
+            with pytest.raises(errors.ApiError):
+                await client.list_page(CONFIG_MAPS)
+        assert elsewhere.requests == []
+
+
+async def test_a_page_of_a_proxy_is_no_watch() -> None:
+    async with talking(web.Response(text="<html>log in</html>\n", content_type="text/html")) as (client, _):
+        with pytest.raises(errors.ServerError, match="text/html"):
+            await events(client)
+
+
+async def test_a_page_larger_than_the_limit_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odigos_cp.kube.client.PAGE_BYTES", 1000)
+    async with talking(streamed(*[b"x" * 600] * 10, 60.0)) as (client, _):
+        with anyio.fail_after(2), pytest.raises(errors.TooLarge, match="1000 bytes"):
+            await client.list_page(CONFIG_MAPS)
+
+
+async def test_a_look_at_one_object_asks_for_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with talking(listed(wire("a", 1))) as (client, server):
+        await client.list_page(CONFIG_MAPS, namespace="ns", field_selector="metadata.name=a", one_object=True)
+    assert server.requests[0][2] == {"fieldSelector": "metadata.name=a"}
+
+
+async def test_calls_one_after_the_other_share_a_connection_and_need_no_task_for_it() -> None:
+    async with talking(listed(), listed(), listed()) as (client, _):
+        await client.list_page(CONFIG_MAPS)
+        made = set(client._connector._made)
+        await client.list_page(CONFIG_MAPS)
+        await client.list_page(CONFIG_MAPS)
+        assert set(client._connector._made) == made
+        assert len(made) == 1
+
+
+# What a write leaves behind
+
+
+BODY = {"metadata": {"name": "a", "namespace": "ns"}}
+WRITES = {
+    "apply": lambda client: client.apply(CONFIG_MAPS, BODY, manager="m"),
+    "create": lambda client: client.create(CONFIG_MAPS, BODY),
+    "replace": lambda client: client.replace(CONFIG_MAPS, key("a"), BODY),
+    "delete": lambda client: client.delete(CONFIG_MAPS, key("a")),
+}
+
+
+async def noted(verb: str, *answers: Scripted, timeout: float = 5) -> tuple[Note, ...]:
+    async with talking(*answers, timeout=timeout) as (client, _):
+        with writes.noted() as notes, contextlib.suppress(errors.ApiError):
+            await WRITES[verb](client)
+    return tuple(notes)
+
+
+@pytest.mark.parametrize("verb", WRITES)
+async def test_a_write_is_noted_with_its_version(verb: str) -> None:
+    (note,) = await noted(verb, web.json_response(wire("a", 7)))
+    assert (note.key, note.resource_version, note.ambiguous) == (key("a"), "7", False)
+
+
+@pytest.mark.parametrize("verb", WRITES)
+@pytest.mark.parametrize(
+    "answer", [status(500), status(504), streamed(None), streamed(b'{"meta', None), web.Response(text="<html>")]
+)
+async def test_a_write_without_a_clear_answer_is_noted_as_one_that_may_have_happened_fault_17(
+    verb: str, answer: Scripted
+) -> None:
+    (note,) = await noted(verb, answer)
+    assert (note.key, note.ambiguous) == (key("a"), True)
+
+
+async def test_a_write_that_is_given_up_on_may_have_happened_fault_17() -> None:
+    (note,) = await noted("apply", streamed(60.0), timeout=0.1)
+    assert note.ambiguous
+
+
+@pytest.mark.parametrize("verb", WRITES)
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 422, 429])
+async def test_a_refusal_leaves_no_note(verb: str, code: int) -> None:
+    assert await noted(verb, status(code), status(code)) == ()
+
+
+async def test_a_write_that_found_no_server_leaves_no_note() -> None:
+    async with Client(Access("http://127.0.0.1:1")) as client:
+        with writes.noted() as notes, pytest.raises(errors.NotSent):
+            await client.apply(CONFIG_MAPS, BODY, manager="m")
+    assert notes == []
+
+
+async def test_a_deletion_at_once_is_noted_with_what_is_gone_and_a_dry_run_not_at_all() -> None:
+    (note,) = await noted("delete", web.json_response({"kind": "Status", "details": {"uid": "u"}}))
+    assert (note.deleted_uid, note.ambiguous) == ("u", False)
+    async with talking(web.json_response(wire("a", 7))) as (client, _):
+        with writes.noted() as notes:
+            await client.apply(CONFIG_MAPS, BODY, manager="m", dry_run=True)
+    assert notes == []
 
 
 async def test_a_kubeconfig_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
