@@ -8,6 +8,7 @@ however it ends.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +35,12 @@ from tests.replicas import free_port
 CRDS = Path(__file__).parents[2] / "manifests" / "crds"
 START_SECONDS = 60.0
 POLL_SECONDS = 0.05
+OPERATIONS = 128
+"""So many etcd does in one transaction."""
 MASTERS = ("system:masters",)
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+BEGINNER = ThreadPoolExecutor(1, "beginner")
+"""What dies with us dies with the thread that began it: this one lives as long as the process."""
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -66,13 +72,15 @@ class Program:
     def begin(self, *more: str) -> None:
         assert not self.alive, f"{self.name} runs already"
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
+            beginning = BEGINNER.submit(
+                subprocess.Popen,
                 [*DIES_WITH_US, *self.command, *more],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=os.environ | self.environment,
             )
+            self.process = beginning.result()
 
     @property
     def alive(self) -> bool:
@@ -218,6 +226,21 @@ class Rig:
         """All history is gone; an API server that is started again has none in memory either."""
         revision = self._etcd("kv/range", {"key": "AA=="})["header"]["revision"]
         self._etcd("kv/compaction", {"revision": revision, "physical": True})
+
+    def crowd(self, resource: str, namespace: str, name: str, count: int) -> None:
+        """So many more of this object, in no time: copies in the store, whose names end in other numbers of as many
+        digits as the object's `-00000`."""
+        stem = f"/registry/{resource}/{namespace}/{name}"
+        found = self._etcd("kv/range", {"key": base64.b64encode(stem.encode()).decode()})["kvs"][0]["value"]
+        original, width = base64.b64decode(found), len(name.rpartition("-")[2])
+        puts = []
+        for number in range(1, count + 1):
+            other = f"{name[:-width]}{number:0{width}}"
+            key, value = stem.removesuffix(name) + other, original.replace(name.encode(), other.encode())
+            pair = {"key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(value).decode()}
+            puts.append({"requestPut": pair})
+        for first in range(0, count, OPERATIONS):
+            self._etcd("kv/txn", {"success": puts[first : first + OPERATIONS]})
 
     @contextmanager
     def full_disk(self) -> Iterator[None]:
