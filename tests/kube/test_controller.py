@@ -383,6 +383,24 @@ async def test_a_write_outside_of_the_caches_scope_holds_nothing_up() -> None:
     assert len(world.runs) == 2
 
 
+async def test_the_writes_of_keys_that_never_come_again_are_not_kept_for_ever() -> None:
+    async def act(key: Key) -> None:
+        version = "15" if int(key.name) < 5000 else "30"
+        writes.note(CONFIG_MAPS, Key("ns", f"child-of-{key.name}"), resource_version=version)
+
+    world = World(act)
+    world.store.replace([config_map(str(n), 1) for n in range(5000)], "10")
+    async with world.running():
+        await anyio.sleep(1)
+        assert len(world.controller._unseen) == 5000
+        world.store.seen("20")
+        for n in range(5000, 12_000):
+            world.store.put(config_map(str(n), 21))
+        await anyio.sleep(1)
+    assert world.controller.status.waiting == 0
+    assert len(world.controller._unseen) == 7000
+
+
 # Many keys, few workers
 
 

@@ -346,3 +346,11 @@ async def test_a_bookmark_without_a_version_changes_nothing() -> None:
     client = scripted(page(), watches=([WatchEvent("BOOKMARK", None, "", key("")), AWAY], [1e9]))
     async with following(client, 20) as store:
         assert (store.resource_version, client.versions("watch")) == ("10", ["10", "10"])
+
+
+async def test_a_list_of_many_pages_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    pages = [page(config_map(str(n), 1), token="t") for n in range(20)]
+    client = scripted(*pages, page())
+    client.list_seconds = 1.0
+    async with following(client, 30):
+        assert capsys.readouterr().out.count("listing ") == 4

@@ -49,6 +49,7 @@ WAITING = metrics.gauge("odigos_controller_waiting", "Keys that wait for their o
 UNSEEN_SECONDS: Final = 10.0
 """So long a key waits for its own writes to come back by themselves; then the API server is asked for them."""
 PUT_OFF_SECONDS: Final = (0.02, 2.0)
+PRUNE_FROM: Final = 1000
 RECONCILE_SECONDS: Final = 120.0
 """Each call has its own deadline; this one is for what none of them bounds."""
 
@@ -107,6 +108,8 @@ class _Unseen:
 
     notes: tuple[Note, ...]
     since: float = field(default_factory=anyio.current_time)
+    put_off: bool = False
+    """Whether the key came meanwhile and had to wait."""
     said: bool = False
 
 
@@ -135,6 +138,7 @@ class Controller:
         self._last_success = ""
         self._last_error = ""
         self._waiting = 0
+        self._prune_at = PRUNE_FROM
         for watch in self._watches:
             stores[watch.kind].subscribe(self._handler(watch))
 
@@ -199,8 +203,11 @@ class Controller:
             return False
         unseen.notes = tuple(note for note in unseen.notes if not self._stores.hold(note))
         if not unseen.notes:
-            self._forget_writes(key)
+            del self._unseen[key]
+            self._count_waiting(-unseen.put_off)
             return False
+        self._count_waiting(not unseen.put_off)
+        unseen.put_off = True
         waited = anyio.current_time() - unseen.since
         if waited >= UNSEEN_SECONDS:
             self._ask_for(key, unseen)
@@ -231,19 +238,23 @@ class Controller:
         unseen = tuple(note for note in notes if not self._stores.hold(note))
         if not unseen:
             return
+        if len(self._unseen) >= self._prune_at:
+            self._prune()
         self._unseen[key] = _Unseen(unseen)
-        self._count_waiting()
         for note in unseen:
             if note.ambiguous:  # no event can tell that it did not happen
                 AMBIGUOUS.inc(self.name)
                 self._stores.look(note.kind, note.key)
 
-    def _forget_writes(self, key: Key) -> None:
-        del self._unseen[key]
-        self._count_waiting()
+    def _prune(self) -> None:
+        """Keys that never come again, for their objects are gone, leave their writes behind."""
+        for key, unseen in tuple(self._unseen.items()):
+            if not unseen.put_off and all(self._stores.hold(note) for note in unseen.notes):
+                del self._unseen[key]
+        self._prune_at = max(PRUNE_FROM, 2 * len(self._unseen))
 
-    def _count_waiting(self) -> None:
-        self._waiting = len(self._unseen)
+    def _count_waiting(self, change: int) -> None:
+        self._waiting += change
         WAITING.set(self._waiting, self.name)
 
     async def _settle(self, key: Key) -> None:

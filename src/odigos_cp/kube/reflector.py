@@ -10,7 +10,7 @@ and those of whose write nobody knows whether it happened (`look`). Such a look 
 has a version even when there is no such object. Lists and looks take turns: what one found, no older other takes back.
 
 Metrics, all by resource: the state (`..._reflector_state`), changes of it (`..._transitions_total`), events by type
-(`..._events_total`), complete lists (`..._lists_total`: start, gone, refused, overlong, many_looks, asked), looks by
+(`..._events_total`), complete lists (`..._lists_total`: start, gone, refused, overlong, many_looks), looks by
 outcome (`..._looks_total`: done, failed, too_large), and why a watch was begun anew (`..._reconnects_total`: ended,
 unreachable, gone, asked, or the kind of refusal).
 """

@@ -59,10 +59,6 @@ class Stores:
         """Asks the API server for this one object anew, soon, and not too often: what the watch does not say."""
         self._reflectors[_id(kind)].look(key)
 
-    def relist(self, kind: Kind[Any]) -> None:
-        """Lists the whole kind anew, soon, and not too often."""
-        self._reflectors[_id(kind)].relist("asked")
-
     def synced(self) -> tuple[int, int]:
         """How many caches have their first content, of how many."""
         return sum(store.synced for store in self._stores.values()), len(self._stores)
