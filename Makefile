@@ -39,7 +39,7 @@ clean: ## Remove the build cache, the virtual environment and built files (run `
 ##@ Test it
 
 .PHONY: test
-test: check built jdk chromium ## Every test: checks, then side by side those on this machine, under faults too, and those on a real two-node cluster
+test: check built jdk chromium faketime ## Every test: checks, then side by side those on this machine, under faults too, and those on a real two-node cluster
 	@$(MAKE) --no-print-directory -j2 --output-sync=line test-here test-cluster
 
 .PHONY: test-here
@@ -58,7 +58,7 @@ test-browser: venv ui chromium ## The UI in a real headless Chromium
 	$(BIN)/pytest tests/browser -q
 
 .PHONY: test-faults
-test-faults: venv ## A real API server and etcd that are killed, cut off and lied about, and the control plane that must not mind
+test-faults: venv faketime ## A real API server and etcd that are killed, cut off and lied about, and the control plane that must not mind
 	$(BIN)/pytest tests/faults tests/bench -q
 
 .PHONY: test-cluster
@@ -134,6 +134,10 @@ jdk: ## A JDK and Maven, for the tests of the Java agent
 .PHONY: chromium
 chromium: ## Debian's Chromium, for the browser tests
 	command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
+
+.PHONY: faketime
+faketime: ## Debian's libfaketime, for tests in which one process has a wrong clock
+	command -v faketime >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends faketime; }
 
 .PHONY: built
 built: venv ## Everything that is built before anything runs; the Go programs and the images at the same time
