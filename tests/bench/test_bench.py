@@ -55,26 +55,30 @@ def test_a_side_that_is_unknown_is_refused_in_words() -> None:
     assert "no such side: kopf" in done.stderr
 
 
-def test_the_ratio_is_to_the_best_of_the_peers_and_of_medians() -> None:
-    found = report.rows(
-        {
-            "ours": [{"held_mb": 10.0}, {"held_mb": 30.0}, {"held_mb": 20.0}],
-            "one": [{"held_mb": 50.0}],
-            "other": [{"held_mb": 40.0}],
-        },
-        "ours",
-    )
-    assert [(row.measure.name, row.ratio, row.reached) for row in found] == [("held_mb", 0.5, True)]
+def _row(measure: str, ours: list[float], **peers: list[float]) -> report.Row:
+    by_side = {"ours": ours} | {name.replace("_", "-"): values for name, values in peers.items()}
+    (row,) = report.rows({name: [{measure: value} for value in values] for name, values in by_side.items()}, "ours")
+    return row
+
+
+def test_ratios_are_of_medians_to_client_go_and_to_the_best_of_all() -> None:
+    row = _row("held_mb", [10.0, 30.0, 20.0], client_go=[50.0], other=[40.0])
+    assert (row.to_default, row.to_best, row.verdict) == (0.4, 0.5, report.REACHED)
+
+
+def test_a_goal_that_is_reached_against_the_defaults_only_is_said_to_be() -> None:
+    assert _row("held_mb", [20.0], client_go=[40.0], other=[30.0]).verdict == report.PARTLY
+    assert _row("held_mb", [20.0], client_go=[30.0], other=[40.0]).verdict == report.MISSED
 
 
 def test_where_more_is_better_the_goal_is_a_lower_bound() -> None:
-    name = "burst_events_per_second"
-    found = report.rows({"ours": [{name: 90.0}], "one": [{name: 50.0}], "other": [{name: 100.0}]}, "ours")
-    assert (found[0].ratio, found[0].reached) == (0.9, False)
+    row = _row("burst_events_per_second", [90.0], client_go=[50.0], other=[100.0])
+    assert (row.to_best, row.verdict) == (0.9, report.PARTLY)
 
 
-def test_what_has_no_goal_is_neither_reached_nor_missed() -> None:
-    assert report.rows({"ours": [{"start_seconds": 1.0}], "one": [{"start_seconds": 0.1}]}, "ours")[0].reached is None
+def test_what_has_no_goal_or_no_peer_is_neither_reached_nor_missed() -> None:
+    assert _row("start_seconds", [1.0], client_go=[0.1]).verdict == ""
+    assert _row("held_mb", [1.0]).verdict == ""
 
 
 def test_memory_a_pod_is_what_came_with_the_pods() -> None:
@@ -82,10 +86,10 @@ def test_memory_a_pod_is_what_came_with_the_pods() -> None:
     assert runs["ours"][0]["kb_per_pod"] == pytest.approx(2.0)
 
 
-def test_the_table_shows_spread_ratio_and_goal() -> None:
-    runs = {"ours": [{"sync_seconds": 1.0}, {"sync_seconds": 3.0}], "peer": [{"sync_seconds": 4.0}]}
-    text = report.table(1000, report.rows(runs, "ours"), {}, "ours")
-    assert "1.00 / 2.00 / 3.00 | 4.00 | 0.50              | <= 1.0: reached |" in text
+def test_the_table_shows_spread_ratios_and_verdict() -> None:
+    text = report.table(1000, [_row("sync_seconds", [1.0, 3.0], client_go=[4.0], other=[8.0])], {}, "ours")
+    assert "1.00 / 2.00 / 3.00" in text
+    assert text.splitlines()[-1].endswith("| 0.50               | 0.50        | <= 1.0: reached |")
 
 
 def test_a_quantile_is_one_of_the_values() -> None:
