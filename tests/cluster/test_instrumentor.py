@@ -57,6 +57,9 @@ class Writer:
     async def delete(self, kind: Kind[Any], key: Key, **how: Any) -> None:
         await self._write(f"delete {kind}", lambda: self.client.delete(kind, key, **how))
 
+    async def get(self, kind: Kind[Any], key: Key) -> Any:
+        return await self.client.get(kind, key)
+
     async def _write(self, what: str, write: Callable[[], Any]) -> Any:
         self.writes.append(what)
         number = len(self.writes)

@@ -105,6 +105,18 @@ async def test_a_server_that_asks_for_a_longer_pause_gets_it() -> None:
     assert Queue(base=1).retry(A, at_least=30) == 30
 
 
+async def test_no_event_brings_a_key_into_a_pause_that_the_server_asked_for() -> None:
+    queue = Queue(base=1)
+    queue.add(A)
+    await queue.get()
+    queue.retry(A, at_least=30)
+    queue.done(A)
+    queue.add(A, why="an event")
+    assert await took(queue) == pytest.approx(30, abs=0.01)
+    queue.add(A)
+    assert await took(queue) == 0
+
+
 async def test_a_worker_that_is_cancelled_just_when_it_is_called_does_not_lose_the_key() -> None:
     queue, loop = Queue(), asyncio.get_running_loop()
     first, second = loop.create_task(queue.get()), loop.create_task(queue.get())

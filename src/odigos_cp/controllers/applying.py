@@ -1,6 +1,7 @@
 """How is a Plan carried out? Write by write, in its order; the first that fails ends it, and the key is tried again.
 
-What was done before is success, not failure: a create of what exists, a delete of what is gone, a status of an object
+What was done before is success, not failure: a create of what exists (as ours: an object of somebody else's that has
+the name is a Conflict that says so), a delete of what is gone, a status of an object
 that was replaced meanwhile (its successor gets a decision of its own). A write that must not win over others
 (`force=False`) raises Conflict with their names: the controller that planned it says so in a condition.
 
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 import anyio
 import structlog
 
-from odigos_cp.api.meta import Key, Kind
+from odigos_cp.api.meta import Key, Kind, Resource
 from odigos_cp.domain.plan import Apply, Create, Delete, Plan, Write
 from odigos_cp.kube import metrics
 from odigos_cp.kube.client import Written
@@ -57,6 +58,8 @@ class Writing(Protocol):
     async def create(self, kind: Kind[Any], body: Mapping[str, Any]) -> Written: ...
 
     async def delete(self, kind: Kind[Any], key: Key, *, uid: str | None = None) -> None: ...
+
+    async def get(self, kind: Kind[Any], key: Key) -> Any: ...
 
 
 class Applier:
@@ -130,7 +133,15 @@ class Applier:
     async def _create(self, write: Create) -> Written | None:
         try:
             return await self._client.create(write.kind, write.body)
-        except AlreadyExists:
+        except AlreadyExists as error:
+            if not _is_that(await self._client.get(write.kind, write.key), write.body):
+                raise Conflict(
+                    f"{write.kind.kind} {write.key} is there, and was not made by odigos-cp, which needs the name. "
+                    "Delete it, or give it another name",
+                    status=error.status,
+                    reason=error.reason,
+                    action=error.action,
+                ) from None
             return None
 
     async def _delete(self, write: Delete) -> None:
@@ -138,3 +149,9 @@ class Applier:
             await self._client.delete(write.kind, write.key, uid=write.uid)
         except (NotFound, Conflict):
             log.debug("gone_already", object=f"{write.kind.kind} {write.key}")
+
+
+def _is_that(found: Resource, body: Mapping[str, Any]) -> bool:
+    """Whether the object carries all the labels and annotations that it would have been made with."""
+    wanted, has = body["metadata"], found.metadata
+    return all(wanted.get(name, {}).items() <= getattr(has, name, {}).items() for name in ("labels", "annotations"))

@@ -2,7 +2,8 @@
 
 Keys come out in the order in which they went in. A key that is added while it is being worked on comes back afterwards.
 A key that failed comes back after a pause that doubles; events bring it forward, but not those that came while it
-failed: a reconcile that fails after a write of its own would call itself for ever.
+failed (a reconcile that fails after a write of its own would call itself for ever), and never into a pause that the
+API server asked for.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Queue:
         self._running: dict[Key, _Due] = {}
         self._again: dict[Key, _Due] = {}
         self._failures: dict[Key, int] = {}
+        self._not_before: dict[Key, float] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -69,7 +71,7 @@ class Queue:
 
     def add(self, key: Key, after: float = 0.0, *, why: str = "") -> None:
         """The key is due after so many seconds, or sooner if it is already due sooner."""
-        due = _Due(anyio.current_time() + max(0.0, after), why)
+        due = _Due(max(anyio.current_time() + max(0.0, after), self._not_before.get(key, 0.0)), why)
         if key in self._running:
             known = self._again.get(key)
             if known is None or due.at < known.at:
@@ -107,11 +109,16 @@ class Queue:
         self._failures.pop(key, None)
 
     def retry(self, key: Key, *, at_least: float = 0.0) -> float:
-        """The key failed: it comes back after the returned pause, whatever happened to it while it ran."""
+        """The key failed: it comes back after the returned pause, whatever happened to it while it ran.
+
+        `at_least` is kept whatever happens later, too.
+        """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         pause = max(at_least, pause_after(failures, self._base, self._cap) * jitter())
         due = _Due(anyio.current_time() + pause, "retry")
+        if at_least:
+            self._not_before[key] = anyio.current_time() + at_least
         if key in self._running:
             self._again[key] = due
         elif key not in self._ready:

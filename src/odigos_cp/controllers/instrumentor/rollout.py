@@ -78,6 +78,8 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
         try:
             result = await apply(rollout.plan(observed, clock.now()))
         except Conflict as error:
+            if not error.fields:
+                raise  # nobody holds the label: others were faster, and it is tried again
             result = await apply(rollout.plan(rollout.after_conflict(observed, error.message), clock.now()))
         granted.remember(key, result.written)
         return result
