@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -51,17 +52,22 @@ def done_but_answered(status: int, reason: str = "", message: str = "by the faul
 
 
 class OnceForEachKind:
-    """The first write of each kind meets the fault; the others go through. `kinds` are those that met it."""
+    """The first write of each kind meets the fault, or the first `times`; `kinds` are those that met it so often."""
 
-    def __init__(self, fault: Fault) -> None:
-        self.kinds: set[str] = set()
+    def __init__(self, fault: Fault, times: int = 1) -> None:
+        self._met: Counter[str] = Counter()
         self._fault = fault
+        self._times = times
+
+    @property
+    def kinds(self) -> set[str]:
+        return {kind for kind, met in self._met.items() if met == self._times}
 
     async def fault(self, exchange: Exchange) -> web.StreamResponse:
         kind = exchange.request.kind_of_write
-        if kind in self.kinds:
+        if self._met[kind] == self._times:
             return await exchange.forward()
-        self.kinds.add(kind)
+        self._met[kind] += 1
         return await self._fault(exchange)
 
 

@@ -7,7 +7,7 @@
 
 A fault is a coroutine over an `Exchange`: it may wait, answer, forward, forward to another server, edit the lines of a
 watch, kill a process, or hang up. Everything that came by is in `proxy.seen`, with what was answered. Only the first
-rule that fires for a request is obeyed; a rule counts every request that fits its aim.
+rule that fires for a request is obeyed; a rule counts the requests that fit its aim and that no rule before it took.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from tests.faults.node import Node
 from tests.faults.oracles import State
 from tests.faults.proxy import Proxy, proxying
 from tests.faults.relay import Relay
-from tests.faults.rig import Rig
+from tests.faults.rig import MASTERS, Rig
 from tests.faults.story import Story
 from tests.replicas import Replica
 
@@ -77,11 +77,13 @@ class Stage:
         proxy: Proxy | None = None,
         *flags: str,
         server: str = "",
+        groups: tuple[str, ...] = MASTERS,
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = (sys.executable, "-m", "odigos_cp.cli"),
     ) -> Replica:
         """A replica; without a proxy it goes straight to the API server. Started again it writes on in its log."""
-        config = self.rig.kubeconfig(self.name(user), server=server or (proxy.url if proxy else ""))
+        server = server or (proxy.url if proxy else "")
+        config = self.rig.kubeconfig(self.name(user), groups=groups, server=server)
         log = self.directory / f"{user}.log"
         made = replicas.start(config, self.story.system, log, *flags, environment=environment, command=command)
         self.started.append(made)
