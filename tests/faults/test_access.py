@@ -356,10 +356,18 @@ def test_fault_21_a_right_that_is_taken_away_is_said_and_missed_at_a_slow_pace(
     seconds = time.monotonic() - began
     assert len(given.refusals(since)) <= 6 + 3 * seconds
     assert f"cannot {verb} resource" in said_of(replica)
+    replica.wait("the UI says it", lambda: f"cannot {verb} resource" in replica.get("/api/meta", replica.ui)[1])
+    assert refused_calls(replica) >= 3
     given.give()
     stage.story.instrument()
     stage.assert_state(reference.instrumented)
     stage.assert_no_complaints()
+
+
+def refused_calls(replica: Replica) -> float:
+    lines = replica.get("/metrics")[1].splitlines()
+    mine = [line for line in lines if line.startswith("odigos_kube_requests_total{") and 'code="403"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in mine)
 
 
 def said_of(replica: Replica) -> str:
