@@ -27,7 +27,7 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from odigos_cp.api.meta import Key, Kind, R
-from odigos_cp.kube import access, errors, fence, lines, metrics, wire, writes
+from odigos_cp.kube import access, clock, errors, fence, lines, metrics, wire, writes
 from odigos_cp.kube.access import Access, Load
 from odigos_cp.kube.wire import Page, WatchEvent, Written
 
@@ -52,6 +52,8 @@ REFRESH_SECONDS: Final = 10.0
 LINGER_SECONDS: Final = 0.1
 """So long the end waits for connections that are just being made."""
 READ_RETRIES: Final = 2
+TEXT: Final = "text"
+"""What metrics call that which is no object."""
 ERROR_BYTES: Final = 64 * 1024
 LARGE_BYTES: Final = 512 * 1024
 """A body larger than this leaves in pieces, between which the loop goes on."""
@@ -239,7 +241,7 @@ class Client:
 
     async def get_text(self, path: str, *, params: Mapping[str, str] | None = None, limit_bytes: int = 65536) -> str:
         """The first bytes of something that is no object: a pod's log, what a proxied service says."""
-        body = await self._read("get", "text", path, dict(params or {}), limit_bytes=limit_bytes)
+        body = await self._read("get", TEXT, path, dict(params or {}), limit_bytes=limit_bytes)
         return body.decode(errors="replace")
 
     @asynccontextmanager
@@ -507,6 +509,7 @@ class Client:
             await self._refresh(older_than=ACCESS_SECONDS)
         known = self._access
         headers = _given(**{"Authorization": known.authorization, "Content-Type": content_type})
+        asked = clock.asking()
         try:
             response = await self._session.request(
                 method,
@@ -535,6 +538,8 @@ class Client:
             REQUESTS.inc(verb, resource, "unreachable")
             raise errors.Unreachable(f"no answer from {known.host}: {_why(error)}", action=action) from error
         REQUESTS.inc(verb, resource, str(response.status))
+        if resource != TEXT:  # what a pod says has the pod's time
+            clock.hear(response.headers.get("Date", ""), asked)
         return response
 
     async def _refresh(self, older_than: float) -> None:
