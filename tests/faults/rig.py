@@ -170,10 +170,12 @@ class Rig:
         context.load_cert_chain(self.spec.pki / f"{file}.crt", self.spec.pki / f"{file}.key")
         return context
 
-    def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json", server: str = ""
+    ) -> Any:
         """An administrator's request, on a way that no fault is on. Raises urllib.error.HTTPError."""
         request = urllib.request.Request(
-            self.url + path,
+            (server or self.url) + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": content_type, "User-Agent": "the-test"},
@@ -194,7 +196,7 @@ class Rig:
         audit = self.spec.state / "audit-b.log"
         program = self._api_server("b", f"http://127.0.0.1:{relay.port}", port, [self._binary], audit, flags)
         program.start()
-        return Second(program, relay, f"https://127.0.0.1:{port}")
+        return Second(program, relay, f"https://127.0.0.1:{port}", audit)
 
     def start_controllers(self) -> Program:
         """Deployments, garbage collection, namespaces and the rest; nodes are left alone."""
@@ -337,6 +339,7 @@ class Second:
     program: Program
     relay: Relay
     url: str
+    audit_log: Path
 
     def down(self) -> None:
         self.program.kill()
