@@ -20,10 +20,10 @@ from odigos_cp.api.builtin import CONFIG_MAPS
 from odigos_cp.api.destination import DESTINATIONS, Destination
 from odigos_cp.api.meta import Condition, Key, find_condition
 from odigos_cp.controllers.applying import Applier
-from odigos_cp.domain.plan import Create, Plan, apply_status
+from odigos_cp.domain.plan import Create, Delete, Plan, apply_status
 from odigos_cp.kube import writes
 from odigos_cp.kube.client import Client
-from odigos_cp.kube.errors import ApiError, Conflict, Unreachable
+from odigos_cp.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from odigos_cp.settings import Settings
 from tests.faults import faults
 from tests.faults.faults import OnceForEachKind, doubling, edited
@@ -56,6 +56,20 @@ def test_fault_33_each_kind_of_write_is_answered_by_a_conflict_and_lands_in_the_
     stage.assert_plays_as(reference, faults=0)
     aimed_at = reference.kinds if aim is WRITES else {kind for kind in reference.kinds if "/status" in kind}
     assert aimed_at <= conflicts.kinds
+
+
+async def test_fault_33_a_delete_that_lost_a_race_is_no_success_and_one_of_what_was_replaced_is(stage: Stage) -> None:
+    proxy, where = stage.proxy(), Key(stage.story.system, "thing")
+    proxy.on(Aim("delete", "configmaps", nth=1), faults.refuse(409, "Conflict"))
+    async with await Client.connect(str(stage.rig.kubeconfig("deleter", server=proxy.url))) as client:
+        made = await client.create(CONFIG_MAPS, thing(where.namespace).body)
+        with pytest.raises(Conflict):
+            await Applier(client)(Plan((Delete(CONFIG_MAPS, where, made.uid),)))
+        await Applier(client)(Plan((Delete(CONFIG_MAPS, where, "that-of-another"),)))
+        assert (await client.get(CONFIG_MAPS, where)).metadata.uid == made.uid
+        await Applier(client)(Plan((Delete(CONFIG_MAPS, where, made.uid),)))
+        with pytest.raises(NotFound):
+            await client.get(CONFIG_MAPS, where)
 
 
 # 34

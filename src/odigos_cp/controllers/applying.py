@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 WRITES = metrics.counter("odigos_writes_total", "Writes to the API server that were decided on.", "verb", "resource")
 
+OTHER_UID = "precondition"
+"""The word by which the API server's refusal of a delete says that another object has the name."""
 UNCACHED_SECONDS = 600.0
 """An object that no cache holds is applied again after so long: nobody would see that it is gone."""
 
@@ -147,7 +149,9 @@ class Applier:
     async def _delete(self, write: Delete) -> None:
         try:
             await self._client.delete(write.kind, write.key, uid=write.uid)
-        except (NotFound, Conflict):
+        except (NotFound, Conflict) as error:
+            if isinstance(error, Conflict) and OTHER_UID not in error.message:
+                raise  # it is there: others were faster, and it is tried again
             log.debug("gone_already", object=f"{write.kind.kind} {write.key}")
 
 
