@@ -99,11 +99,7 @@ def start(
 ) -> Replica:
     """`command` may wrap the process: one under another clock, say."""
     ui, probes = free_port(), free_port()
-    words = [
-        *(*command, "run", "--log-format=json"),
-        *(f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", "--no-webhook"),
-        *(f"--ui-port={ui}", f"--probe-port={probes}", "--probe-address=127.0.0.1", *flags),
-    ]
+    words = [*command, *arguments(kubeconfig, namespace, ui, probes), *flags]
     with log.open("a") as output:
         process = subprocess.Popen(
             words,
@@ -114,3 +110,10 @@ def start(
             env=os.environ | dict(environment or {}),
         )
     return Replica(process, ui, probes, log)
+
+
+def arguments(kubeconfig: Path, namespace: str, ui: int, probes: int) -> list[str]:
+    return [
+        *("run", "--log-format=json", f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", "--no-webhook"),
+        *(f"--ui-port={ui}", f"--probe-port={probes}", "--probe-address=127.0.0.1"),
+    ]

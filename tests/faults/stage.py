@@ -92,10 +92,13 @@ class Stage:
         return made
 
     def writes(self, user: str = "") -> list[Entry]:
-        """Accepted writes since the story began, of one user or of all replicas, without those by the clock."""
+        """Accepted writes since the story began, of one user or of all replicas, without those by the clock.
+
+        Without those, too, that the end of an earlier story on the same rig asks for.
+        """
         names = [self.name(each) for each in ([user] if user else self.users)]
-        found = self.audit.writes(since=self.since)
-        return [entry for entry in found if entry.user in names and oracles.matters(entry)]
+        found = [entry for entry in self.audit.writes(since=self.since) if entry.user in names]
+        return [e for e in found if oracles.matters(e) and e.namespace in ("", *self.story.namespaces)]
 
     def lease_writes(self, user: str) -> list[Entry]:
         found = self.audit.writes(self.name(user), self.since)
@@ -175,5 +178,4 @@ class Stage:
         for replica in self.started:
             replica.end()
         self._open.close()
-        for namespace in self.story.namespaces:
-            self.story.delete(f"/api/v1/namespaces/{namespace}")
+        self.story.end()

@@ -63,6 +63,13 @@ class Story:
         metadata = {"name": "cart", "namespace": self.shop}
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
+    def end(self) -> None:
+        """What is asked for is gone at once: a namespace takes its time, and the next story shall not see to it."""
+        for resource in ("sources", "instrumentedapplications"):
+            self.delete(f"/apis/{API}/namespaces/{self.shop}/{resource}")
+        for name in self.namespaces:
+            self.delete(f"/api/v1/namespaces/{name}")
+
     # What can be seen
 
     def application(self) -> dict[str, Any]:
