@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from odigos_cp.detector.choosing import choose
-from odigos_cp.detector.facts import ProcessFacts
+from odigos_cp.detector.facts import ElfFacts, ProcessFacts
 
 LIBPYTHON = "/usr/local/lib/libpython3.12.so.1.0"
 LIBJVM = "/opt/jre/lib/server/libjvm.so"
@@ -86,3 +88,68 @@ def test_the_first_process_is_the_one_with_number_one_inside() -> None:
     first = choose([PYTHON, replace(SHELL, pid=900, namespace_pids=(900, 1))]).first
     assert first is not None
     assert first.pid == 900
+
+
+def test_what_entered_the_container_from_outside_does_not_speak_for_it() -> None:
+    """`kubectl exec`, and the commands of probes: their parent is the runtime's, not the container's first process."""
+    main = process(10, "/usr/bin/node", LIBNODE, parent=9)
+    first = replace(main, namespace_pids=(10, 1))
+    entered = process(20, "/usr/bin/python3.11", LIBPYTHON, parent=9, listening=True)
+    assert choose([first, entered]).verdict == "nodejs"
+    assert choose([replace(first, exe="/bin/sleep", loaded=()), entered]).reason == "noRuntime"
+
+
+def test_where_the_first_process_is_out_of_sight_nobody_counts_as_entered() -> None:
+    entered = process(20, "/usr/bin/python3.11", LIBPYTHON, parent=9)
+    assert choose([entered]).verdict == "python"
+
+
+def test_a_compiled_program_over_an_interpreter_is_not_guessed_where_neither_listens() -> None:
+    go = replace(process(5, "/app/run"), elf=ElfFacts(go_version="go1.26.8"), namespace_pids=(5, 1))
+    python = replace(PYTHON, parent=5)
+    assert choose([go, python]).reason == "conflict"
+    assert choose([go, replace(python, listening=True)]).verdict == "python"
+    assert choose([replace(go, listening=True), python]).verdict == "go"
+
+
+def test_an_interpreter_over_a_compiled_helper_speaks() -> None:
+    java = replace(JAVA, namespace_pids=(4, 1))
+    helper = replace(process(5, "/opt/app/controller", parent=4), elf=ElfFacts(go_version="go1.26.8"))
+    assert choose([java, helper]).verdict == "java"
+
+
+def test_what_observes_an_application_stands_back_for_it() -> None:
+    java = replace(JAVA, listening=True)
+    exporter = process(5, "/opt/jmx_exporter", parent=1, listening=True)
+    exporter = replace(exporter, elf=ElfFacts(go_version="go1.26.8"))
+    assert choose([java, exporter]).verdict == "java"
+    assert choose([exporter]).verdict == "go"
+
+
+def test_the_helpers_of_a_runtime_are_no_programs_in_c() -> None:
+    elf = ElfFacts(interpreter="/lib64/ld-linux-x86-64.so.2", needed=("libc.so.6",), sections=(".text",))
+    erlang = replace(process(5, "/usr/lib/erlang/erts-13.1.5/bin/beam.smp"), elf=elf, namespace_pids=(5, 1))
+    epmd = replace(process(6, "/usr/lib/erlang/erts-13.1.5/bin/epmd", parent=5, listening=True), elf=elf)
+    assert choose([erlang, epmd]).verdict == "erlang"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("node", "/usr/lib/node_modules/npm/bin/npm-cli.js", "start"),
+        ("node", "--max-old-space-size=512", "/usr/local/bin/pm2-runtime", "app.js"),
+        ("PM2 v5.3.0: God Daemon (/root/.pm2)",),
+        ("npm run start",),
+        ("/usr/bin/python3", "-m", "honcho", "start"),
+    ],
+)
+def test_managers_are_known_by_what_they_were_told_to_run(arguments: tuple[str, ...]) -> None:
+    manager = replace(process(5, "/usr/bin/node", LIBNODE, listening=True), arguments=arguments)
+    app = process(6, "/usr/bin/ruby3.1", "/usr/lib/libruby-3.1.so.3.1.7", parent=5)
+    assert choose([manager, app]).verdict == "ruby"
+
+
+def test_an_application_that_is_given_a_managers_name_as_an_argument_is_none() -> None:
+    node = replace(process(5, "/usr/bin/node", LIBNODE), arguments=("node", "/app/server.js", "npm", "pm2"))
+    python = replace(PYTHON, parent=5)
+    assert choose([node, python]).verdict == "nodejs"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from odigos_cp.detector.facts import ElfFacts, ProcessFacts
@@ -22,6 +24,7 @@ def process(
     [
         ("java", process(), True),
         ("java", process(secure=True), True),
+        ("java", replace(process(), lacks_agents=True), False),
         ("python", process("python3", "app.py"), True),
         ("python", process(secure=True), True),
         ("python", process("python3", "-I", "app.py"), False),

@@ -91,3 +91,19 @@ def test_a_version_is_what_the_files_say(
     language: str, facts: ProcessFacts, environment: dict[str, str], files: Files, version: str | None
 ) -> None:
     assert versions.find(language, facts, environment, files) == version
+
+
+@pytest.mark.parametrize(
+    ("modules", "lacks"),
+    [("java.base jdk.httpserver", True), ("java.base java.instrument", False), ("java.base xjava.instrumentx", True)],
+)
+def test_a_runtime_image_without_the_module_for_agents_is_known(modules: str, lacks: bool) -> None:
+    release = f'JAVA_VERSION="21.0.1"\nMODULES="{modules}"\n'
+    files = Files({"/opt/jre/release": release})
+    assert versions.lacks_agents("java", process("/x", "/opt/jre/lib/server/libjvm.so"), files) is lacks
+    assert not versions.lacks_agents("python", process("/x", "/opt/jre/lib/server/libjvm.so"), files)
+
+
+def test_an_old_java_whose_file_names_no_modules_has_them_all() -> None:
+    files = Files({"/opt/jdk8/release": 'JAVA_VERSION="1.8.0_472"\n'})
+    assert not versions.lacks_agents("java", process("/x", LIBJVM), files)

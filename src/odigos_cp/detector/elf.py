@@ -29,6 +29,7 @@ _SECTIONS = 1024
 _NAMES_LIMIT = 16 * 1024 * 1024
 """Node.js has 6 MiB of names; the detector's whole memory is 64 MiB."""
 _TEXT_LIMIT = 64 * 1024
+_MANY = 1000
 _RODATA_LIMIT = 8 * 1024 * 1024
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NEEDED, _DT_STRTAB, _DT_STRSZ = 1, 5, 10
@@ -210,8 +211,15 @@ def _tolerant(part: Callable[[], T], otherwise: T) -> T:
 
 
 def _counts(names: bytes) -> dict[str, int]:
-    counts = {marker: names.count(b"\0" + marker.encode()) for marker in MARKERS}
-    return {marker: count for marker, count in counts.items() if count}
+    """How many names begin with each marker. Node.js exports so many that nothing else is asked of it."""
+    found: dict[str, int] = {}
+    for marker in MARKERS:
+        count = names.count(b"\0" + marker.encode())
+        if count:
+            found[marker] = count
+        if marker == MARKERS[0] and count > _MANY:
+            break
+    return found
 
 
 def _words(raw: bytes) -> tuple[str, ...]:

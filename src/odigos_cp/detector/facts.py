@@ -73,6 +73,8 @@ class ProcessFacts:
     secure: bool = False
     """Secure execution: the loader and the runtimes ignore the environment."""
     version: str | None = None
+    lacks_agents: bool = False
+    """The runtime was made without what an agent needs, and would end at the sight of one."""
     unreadable: tuple[str, ...] = ()
     """What could not be read: names of the fields above."""
 

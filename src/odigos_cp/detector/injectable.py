@@ -26,6 +26,8 @@ def is_injectable(language: str, facts: ProcessFacts) -> bool | None:
         return None
     if language not in LISTENING or (facts.secure and language in DEAF_WHEN_SECURE):
         return False
+    if language == "java":
+        return not facts.lacks_agents
     if language == "python":
         return not is_frozen(facts) and not _told(facts, _PYTHON_DEAF)
     if language == "ruby":

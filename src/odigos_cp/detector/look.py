@@ -63,7 +63,8 @@ class Looker:
         )
         facts = self._with_content(process, facts, identity)
         version = self._version(process, facts, variables or {}, identity)
-        return replace(facts, version=version, unreadable=tuple(unreadable))
+        lacking = versions.lacks_agents(languages.judge(facts).language, facts, _TargetFiles(process))
+        return replace(facts, version=version, lacks_agents=lacking, unreadable=tuple(unreadable))
 
     def _identity(self, process: Process) -> tuple[int, int]:
         with process.open_exe() as descriptor:
@@ -80,7 +81,7 @@ class Looker:
         if identity not in self._texts:
             try:
                 with process.open_exe() as descriptor:
-                    self._texts[identity] = content.read(descriptor)
+                    self._texts[identity] = content.read(descriptor, facts.elf)
             except OSError:
                 self._texts[identity] = {}
         return replace(facts, elf=replace(facts.elf, texts=self._texts[identity]))

@@ -22,7 +22,8 @@ from typing import Any
 
 from odigos_cp.detector.choosing import Choice
 from odigos_cp.detector.environment import EXTENDED
-from odigos_cp.detector.facts import ElfFacts
+from odigos_cp.detector.facts import ProcessFacts
+from odigos_cp.detector.languages import program
 
 SCHEMA = 1
 SAW_LIMIT = 160
@@ -63,7 +64,7 @@ def _container(answer: Answer) -> dict[str, Any]:
         "id": answer.container_id[:12],
         "verdict": choice.verdict,
         "version": main.version if main else None,
-        "libc": libc(speaker.elf) if speaker else None,
+        "libc": libc(speaker) if speaker else None,
         "confidence": choice.confidence,
         "secure": bool(speaker and speaker.secure),
         "agents": list(agents_of(choice)),
@@ -84,15 +85,17 @@ def agents_of(choice: Choice) -> tuple[str, ...]:
     return tuple(sorted({agent for facts in (choice.main, choice.first) if facts for agent in facts.agents}))
 
 
-def libc(elf: ElfFacts | None) -> str | None:
-    """By the loader that the file asks for."""
+def libc(facts: ProcessFacts) -> str | None:
+    """By the loader that the file asks for, or, of one started by naming the loader, by that."""
+    elf = facts.elf
     if elf is None:
         return None
-    if elf.interpreter is None:
+    loader = facts.exe if program(facts) != (facts.exe or "") else elf.interpreter
+    if loader is None:
         return "static"
-    if "musl" in elf.interpreter:
+    if "musl" in loader:
         return "musl"
-    return "glibc" if re.search(r"/ld(-linux|64)?[^/]*\.so", elf.interpreter) else None
+    return "glibc" if re.search(r"/ld(-linux|64)?[^/]*\.so", loader) else None
 
 
 def _cut(report: dict[str, Any], limit: int) -> None:

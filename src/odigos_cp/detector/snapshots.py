@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,13 @@ from odigos_cp.detector.procfs import DELETED
 _FILE_LIMIT = 32 * 1024 * 1024
 
 STRINGS: Mapping[bytes, tuple[str, ...]] = {
-    # a text that is searched for: the names under which a recorder keeps what stands behind it
+    # a text that is searched for: the names under which a recorder keeps the number behind its first match
     b"node.js/v": ("node_ver",),
     b"X-Powered-By: PHP/": ("php", "php_ver"),
     b"nginx/": ("nginx", "nginx_ver"),
-    b"Apache/": ("apache", "apache_ver", "httpd"),
-    b"PostgreSQL ": ("postgres", "postgres_ver", "postgresql"),
-    b"Bun v": ("bun_ver", "bun"),
-    b"Deno/": ("deno_ver", "deno"),
-    b"ruby ": ("ruby_ver", "ruby"),
+    b"Apache/": ("apache", "apache_ver"),
 }
+"""Only texts whose first match is always the right one."""
 MARKS: Mapping[str, tuple[str, ...]] = {
     # a mark of `content`: the beginnings of the names under which a recorder keeps that it occurs
     "graalvm": ("graal", "svm", "substrate"),
@@ -56,13 +54,15 @@ def judge(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     version = None
     if main is not None:
         raw = recorded[main.pid]
-        version = versions.find(choice.verdict, main, raw.get("environ") or {}, RecordedFiles(raw))
+        kept = RecordedFiles(raw)
+        version = versions.find(choice.verdict, main, raw.get("environ") or {}, kept)
+        main = replace(main, lacks_agents=versions.lacks_agents(choice.verdict, main, kept))
     return {
         "id": snapshot["id"],
         "language": choice.verdict,
         "version": version if _is_exact(choice.verdict, version) else None,
         "pid": main.pid if main else None,
-        "libc": report.libc(main.elf) if main else None,
+        "libc": report.libc(main) if main else None,
         "agents": list(report.agents_of(choice)),
         "secure": main.secure if main else None,
         "injectable": injectable.is_injectable(choice.verdict, main) if main else None,

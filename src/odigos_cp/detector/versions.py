@@ -13,11 +13,13 @@ from itertools import islice
 from typing import Protocol
 
 from odigos_cp.detector.facts import ProcessFacts
+from odigos_cp.detector.languages import program
 
 _PLAIN = re.compile(r"[0-9A-Za-z.+-]{1,32}")
 _NUMBERS = rb"([0-9]{1,4}(?:\.[0-9]{1,4}){1,3})"
 _THREE = rb"([0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4})"
 _JAVA_LINE = re.compile(r'^JAVA_VERSION="([^"\n]*)"', re.MULTILINE)
+_JAVA_MODULES = re.compile(r'^MODULES="([^"\n]*)"', re.MULTILINE)
 _JAVA_DEPTH = 5
 _CANDIDATES = 64
 
@@ -45,23 +47,31 @@ def find(language: str, facts: ProcessFacts, environment: Mapping[str, str], fil
     return version if version and _PLAIN.fullmatch(version) else None
 
 
-def _java(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
-    """The file `release` of the runtime's own directory, above libjvm.so (two levels since Java 9, four before).
+def lacks_agents(language: str, facts: ProcessFacts, files: Files) -> bool:
+    """Whether this is a runtime image of Java that was made without the module for agents: one would end it."""
+    modules = _JAVA_MODULES.search(_java_release(facts, files)) if language == "java" else None
+    return modules is not None and "java.instrument" not in modules.group(1).split()
 
-    Java 8 still wrote 1.8.0_472: told as 8.0.472, as all later ones count.
-    """
-    library = _loaded(facts, r"/lib(jvm|j9vm[0-9]*)\.so$")
-    folder = library or ""
+
+def _java(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
+    """As `release` says. Java 8 still wrote 1.8.0_472: told as 8.0.472, as all later ones count."""
+    found = _JAVA_LINE.search(_java_release(facts, files))
+    return found.group(1).removeprefix("1.").replace("_", ".") if found else None
+
+
+def _java_release(facts: ProcessFacts, files: Files) -> str:
+    """The file `release` of the runtime's own directory, above libjvm.so (two levels since Java 9, four before)."""
+    folder = _loaded(facts, r"/lib(jvm|j9vm[0-9]*)\.so$") or ""
     for _ in range(_JAVA_DEPTH):
         folder = folder.rpartition("/")[0]
         if not folder:
             break
         try:
-            if found := _JAVA_LINE.search(files.text(f"{folder}/release")):
-                return found.group(1).removeprefix("1.").replace("_", ".")
+            if _JAVA_LINE.search(text := files.text(f"{folder}/release")):
+                return text
         except OSError:
             continue
-    return None
+    return ""
 
 
 def _nodejs(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
@@ -77,10 +87,11 @@ def _python(facts: ProcessFacts, environment: Mapping[str, str], files: Files) -
     patch = _python_patch(facts, minor, files)
     if patch:
         return f"{minor}.{patch}"
-    for part in (facts.exe or "").split("/"):
+    path = program(facts)
+    for part in path.split("/"):
         if found := re.fullmatch(rf"(?:c?python[-@]?)?({re.escape(minor)}\.[0-9]{{1,3}})([-+][-a-z0-9_.+]*)?", part):
             return found.group(1)
-    if (facts.exe or "").startswith("/usr/bin/"):
+    if path.startswith("/usr/bin/"):
         return _python_of_debian(minor, files) or minor
     hint = environment.get("PYTHON_VERSION", "")
     return hint if re.fullmatch(rf"{re.escape(minor)}\.[0-9]{{1,3}}((a|b|rc)[0-9]{{1,2}})?", hint) else minor
@@ -89,12 +100,12 @@ def _python(facts: ProcessFacts, environment: Mapping[str, str], files: Files) -
 def _python_patch(facts: ProcessFacts, minor: str, files: Files) -> str | None:
     """From the one text in the interpreter that continues the minor version."""
     following = re.compile(rb"([0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,2})?\+?)\0")
-    library = _loaded(facts, r"/libpython[23][^/]*\.so")
+    path = program(facts)
+    library = _loaded(facts, r"/libpython[23][^/]*\.so") or (path if path != facts.exe else None)
     try:
-        patches = set(islice(files.occurrences(library, f"\0{minor}.".encode(), following), _CANDIDATES))
+        return _only(files.occurrences(library, f"\0{minor}.".encode(), following))
     except OSError:
         return None
-    return patches.pop() if len(patches) == 1 else None
 
 
 _PYTHON_OF_DEBIAN = {("10", "3.7"): "3.7.3", ("11", "3.9"): "3.9.2", ("12", "3.11"): "3.11.2", ("13", "3.13"): "3.13.5"}
@@ -113,7 +124,7 @@ def _python_of_debian(minor: str, files: Files) -> str | None:
 
 
 def _python_minor(facts: ProcessFacts) -> str | None:
-    for path in (facts.exe or "", *facts.loaded):
+    for path in (program(facts), *facts.loaded):
         if found := re.search(r"/(?:lib)?python([23]\.[0-9]{1,2})[a-z]?(?:\.so[.0-9]*|/.*)?$", path):
             return found.group(1)
     for path in facts.loaded:
@@ -156,18 +167,26 @@ def _php(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> 
     return next(files.occurrences(library, b"X-Powered-By: PHP/", re.compile(_THREE)), None)
 
 
-def _perl(facts: ProcessFacts, _environment: Mapping[str, str], _files: Files) -> str | None:
-    return _in_path(facts, r"/libperl\.so\.(5\.[0-9]+\.[0-9]+)$")
+def _perl(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
+    """In the library's name, or in the paths that the executable has been built with."""
+    in_path = _in_path(facts, r"/libperl\.so\.(5\.[0-9]+\.[0-9]+)$")
+    return in_path or _only(files.occurrences(None, b"/perl/", re.compile(_THREE)))
 
 
 def _said(text: bytes, following: bytes = rb"") -> Rule:
-    """What stands behind a text that the executable itself carries."""
+    """What stands behind a text that the executable itself carries, if that is always the same."""
     pattern = re.compile(_NUMBERS + following)
 
     def rule(_facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
-        return next(files.occurrences(None, text, pattern), None)
+        return _only(files.occurrences(None, text, pattern))
 
     return rule
+
+
+def _only(said: Iterator[str]) -> str | None:
+    """What is said, if it is always the same."""
+    found = set(islice(said, _CANDIDATES))
+    return found.pop() if len(found) == 1 else None
 
 
 RULES: Mapping[str, Rule] = {
@@ -180,11 +199,12 @@ RULES: Mapping[str, Rule] = {
     "dotnet": _dotnet,
     "php": _php,
     "perl": _perl,
+    "lua": _said(b"Lua ", rb"  Copyright"),
     "nginx": _said(b"nginx/"),
     "apache": _said(b"Apache/"),
     "postgres": _said(b"PostgreSQL "),
     "bun": _said(b"Bun v"),
-    "deno": _said(b"Deno/"),
+    "deno": _said(b"Deno/", rb"\+[0-9a-f]{7}"),
 }
 
 
