@@ -354,3 +354,19 @@ async def test_a_list_of_many_pages_says_how_far_it_is(capsys: pytest.CaptureFix
     client.list_seconds = 1.0
     async with following(client, 30):
         assert capsys.readouterr().out.count("listing ") == 4
+
+
+async def test_while_a_server_is_away_it_is_asked_at_one_pace_whatever_there_is_to_look_at() -> None:
+    client = scripted(page(), watches=([1.0, AWAY], *[[AWAY]] * 20, [1e9]), looks=(page(),))  # type: ignore[arg-type]
+    store = Store(CONFIG_MAPS)
+    reflector = Reflector(client.client, store)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(reflector.run)
+        await anyio.sleep(2)
+        for n in range(50):
+            reflector.look(key(str(n)))
+        await anyio.sleep(60)
+        assert client.times("look") == []
+        await anyio.sleep(3600)
+        assert len(client.times("look")) == 50
+        tasks.cancel_scope.cancel()

@@ -5,9 +5,10 @@ resets it. 410, in either form, means the version is too old: list again; when i
 and again, the list is asked for in one piece. A kind that cannot be read for a while keeps what was last known of it:
 acting on an empty cache would take agents off applications.
 
-Beside the watch, which has its own pace, the reflector looks at single objects: those whose event was too long to keep,
-and those of whose write nobody knows whether it happened (`look`). Such a look is a list of one object, so its answer
-has a version even when there is no such object. Lists and looks take turns: what one found, no older other takes back.
+Beside the watch, which has its own pace, the reflector looks at single objects while it watches: those whose event was
+too long to keep, and those of whose write nobody knows whether it happened (`look`). Such a look is a list of one
+object, so its answer has a version even when there is no such object. Lists and looks take turns: what one found, no
+older other takes back.
 
 Metrics, all by resource: the state (`..._reflector_state`), changes of it (`..._transitions_total`), events by type
 (`..._events_total`), complete lists (`..._lists_total`: start, gone, refused, overlong, many_looks), looks by
@@ -129,6 +130,7 @@ class Reflector(Generic[R]):
         self._page_objects = PAGE_OBJECTS
         self._reading = anyio.Lock()
         self._watching: anyio.CancelScope | None = None
+        self._is_watching = anyio.Event()
         self._relist_asked = anyio.Event()
         self._relist_asked_at = 0.0
         self._relisted_at = float("-inf")
@@ -181,6 +183,7 @@ class Reflector(Generic[R]):
     async def _look_for_ever(self) -> None:
         while True:
             key = await self._looks.get()
+            await self._wait_watching()
             self._remember_look(key)
             try:
                 await self._look(key)
@@ -204,6 +207,11 @@ class Reflector(Generic[R]):
                 self._looks.forget(key)
             finally:
                 self._looks.done(key)
+
+    async def _wait_watching(self) -> None:
+        """A server that is away, or sheds load, is asked by the list and the watch alone: one pace for one kind."""
+        while self.state is not ReflectorState.WATCHING:
+            await self._is_watching.wait()
 
     async def _look(self, key: Key) -> None:
         async with self._reading:
@@ -380,6 +388,10 @@ class Reflector(Generic[R]):
         if state is self.state:
             return
         self.state = state
+        if state is ReflectorState.WATCHING:
+            self._is_watching.set()
+        elif self._is_watching.is_set():
+            self._is_watching = anyio.Event()
         TRANSITIONS.inc(self._resource, state.value)
         for each in ReflectorState:
             STATE.set(float(each is state), self._resource, each.value)
