@@ -463,7 +463,7 @@ def _java() -> tuple[Scenario, ...]:
                 "/opt/apps:/usr/share/java/commons-daemon.jar",
                 "Service",
             ),
-            prepare=(),
+            prepare=("rm -f /var/run/jsvc.pid",),
             main="jsvc",
             processes=2,
             **debian,

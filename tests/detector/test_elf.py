@@ -126,3 +126,11 @@ def _old_go_program(version: bytes) -> bytes:
     for at, part in parts.items():
         image[at : at + len(part)] = part
     return bytes(image)
+
+
+@pytest.mark.parametrize("size", [4, 20, 52, 54, 63])
+def test_a_header_that_is_cut_off_is_no_header(tmp_path: Path, size: int) -> None:
+    """54 bytes of a 64-bit file: found by the fuzzer."""
+    file = tmp_path / "short"
+    file.write_bytes((b"\x7fELF\x02\x01\x01" + bytes(64))[:size])
+    assert read(file) is None

@@ -24,6 +24,7 @@ MARKERS = (
 )  # fmt: skip
 """Beginnings of names that tell what was linked in."""
 
+_HEADER = {1: 52, 2: 64}
 _PROGRAM_HEADERS = 256
 _SECTIONS = 1024
 _NAMES_LIMIT = 16 * 1024 * 1024
@@ -65,6 +66,8 @@ def read(descriptor: int) -> ElfFacts | None:
     """The facts of an ELF file; None for any other file."""
     start = os.pread(descriptor, 64, 0)
     if len(start) < 52 or start[:4] != b"\x7fELF" or start[4] not in (1, 2) or start[5] not in (1, 2):
+        return None
+    if len(start) < _HEADER[start[4]]:
         return None
     return _Image(descriptor, start).facts()
 

@@ -1,9 +1,10 @@
 """How are many processes looked at, each as its own user, with none able to stop us?
 
-For each user one child is forked; it becomes that user and writes one line of facts a process into a pipe. A process
-that it hangs on for two seconds ends the child, by its own alarm (we may not have the right to kill a child that has
-become someone else); that process is told as unreadable, and a new child goes on with the next one. What a user cannot
-read of his own processes (a set-uid program), a further child reads as we are.
+For each user one child is forked; it becomes that user, can from then on only read and answer (`confinement`), and
+writes one line of facts a process into a pipe. A process that it hangs on for two seconds ends the child, by its own
+alarm (we may not have the right to kill a child that has become someone else); that process is told as unreadable, and
+a new child goes on with the next one. What a user cannot read of his own processes (a set-uid program), a further child
+reads as we are.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from odigos_cp.detector import privileges
+from odigos_cp.detector import confinement, privileges
 from odigos_cp.detector.facts import ProcessFacts, decode, encode
 from odigos_cp.detector.look import Looker
 from odigos_cp.detector.procfs import Process, Status
@@ -129,6 +130,7 @@ def _be_the_child(subjects: Sequence[Subject], user: Status | None, not_ours: It
             os.close(descriptor)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         privileges.become(user)
+        confinement.confine()
         looker = Looker()
         for subject in subjects:
             signal.setitimer(signal.ITIMER_REAL, SILENCE_SECONDS)
