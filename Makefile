@@ -71,6 +71,14 @@ test-cluster: venv ui chromium ## The tests on a real cluster; KEEP=1 leaves it 
 bench-kube: venv ## The Kubernetes runtime against client-go and controller-runtime: N=1000,10000,20000 REPETITIONS=3 JSON=FILE
 	@$(BIN)/python -m tests.bench --pods $(or $(N),$(BENCH_PODS)) --repetitions $(or $(REPETITIONS),3) $(if $(JSON),--json $(JSON))
 
+.PHONY: fuzz
+fuzz: venv ## A fuzzer on every parser of the detector that strangers' bytes reach, for SECONDS (120) in all
+	@$(UV) run --quiet --no-project --python $(BIN)/python --with 'atheris==3.0.0' env PYTHONPATH=$(CURDIR)/src:$(CURDIR):$$(echo $(CURDIR)/.venv/lib/python3*/site-packages) python -m tests.detector.fuzz $(or $(SECONDS),120)
+
+.PHONY: bench-detect
+bench-detect: venv ## How right, how fast and how large the detector is, as a table
+	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.detector.bench
+
 ##@ Change it
 
 .PHONY: check

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from odigos_cp.detector import belonging, languages, snapshots
+from odigos_cp.detector.__main__ import main
 from odigos_cp.detector.belonging import Belonging
 
 FOLDER = Path(__file__).parent / "snapshots"
@@ -35,14 +36,17 @@ def test_a_recorded_container_is_what_a_person_found_out(snapshot: dict[str, Any
     assert bool(said["secure"]) == expected.get("secure_execution", False)
 
 
-def test_versions_that_a_file_tells_are_told() -> None:
-    silent = {"erlang", "lua", "mono", "mysql", "redis", "perl", "c", "cpp", "graalvm-native", "unknown"}
-    judged = [(snapshot["expected"], snapshots.judge(snapshot)) for snapshot in SNAPSHOTS.values()]
-    missing = [said["id"] for expected, said in judged if expected.get("runtime_version") and not said["version"]]
-    assert len(missing) <= len(judged) // 5, missing
-    assert not [
-        said["id"] for _, said in judged if said["language"] in silent and said["version"] and said["id"] != "perl"
-    ]
+def test_a_version_is_told_of_most_that_have_one() -> None:
+    """A recorder keeps less than the process has: the rest is told of living processes only."""
+    labelled = [snapshot for snapshot in SNAPSHOTS.values() if snapshot["expected"].get("runtime_version")]
+    told = [snapshot for snapshot in labelled if snapshots.judge(snapshot)["version"]]
+    assert len(told) > 0.75 * len(labelled)
+
+
+def test_every_language_with_a_name_was_recorded() -> None:
+    recorded = {snapshot["expected"]["language"] for snapshot in SNAPSHOTS.values()}
+    assert recorded == set(languages.VERDICTS)
+    assert len(SNAPSHOTS) >= 100
 
 
 def test_the_processes_belong_to_their_container_and_to_no_other(snapshot: dict[str, Any]) -> None:
@@ -78,8 +82,6 @@ def test_the_command_prints_a_line_a_file_with_the_standard_library_alone(tmp_pa
 
 
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from odigos_cp.detector.__main__ import main
-
     assert main(["--snapshots", str(tmp_path / "none")]) == 1
     assert "none" in capsys.readouterr().err
 

@@ -5,8 +5,8 @@ hostile file could write the node by /proc/1/root. So it may read and answer, an
 only, no socket, no other process, no program. The filter is inherited, cannot be taken off, and needs no right.
 
 It lists what is forbidden, not what is allowed: Python's own needs differ from version to version, and a call missing
-from a list of allowed ones would end a detector in the middle of a node; what can do harm is known. On a machine that the
-numbers are not known for there is no filter: the child is then held by its ids and capabilities alone.
+from a list of allowed ones would end a detector in the middle of a node; what can do harm is known. On a machine that
+the numbers are not known for there is no filter: the child is then held by its ids and capabilities alone.
 """
 
 from __future__ import annotations

@@ -173,9 +173,9 @@ def _perl(facts: ProcessFacts, _environment: Mapping[str, str], files: Files) ->
     return in_path or _only(files.occurrences(None, b"/perl/", re.compile(_THREE)))
 
 
-def _said(text: bytes, following: bytes = rb"") -> Rule:
+def _said(text: bytes, numbers: bytes, following: bytes = rb"") -> Rule:
     """What stands behind a text that the executable itself carries, if that is always the same."""
-    pattern = re.compile(_NUMBERS + following)
+    pattern = re.compile(numbers + following)
 
     def rule(_facts: ProcessFacts, _environment: Mapping[str, str], files: Files) -> str | None:
         return _only(files.occurrences(None, text, pattern))
@@ -199,12 +199,12 @@ RULES: Mapping[str, Rule] = {
     "dotnet": _dotnet,
     "php": _php,
     "perl": _perl,
-    "lua": _said(b"Lua ", rb"  Copyright"),
-    "nginx": _said(b"nginx/"),
-    "apache": _said(b"Apache/"),
-    "postgres": _said(b"PostgreSQL "),
-    "bun": _said(b"Bun v"),
-    "deno": _said(b"Deno/", rb"\+[0-9a-f]{7}"),
+    "lua": _said(b"Lua ", _THREE, rb"  Copyright"),
+    "nginx": _said(b"nginx/", _THREE),
+    "apache": _said(b"Apache/", _THREE),
+    "postgres": _said(b"PostgreSQL ", _NUMBERS, rb"(?: \(| on )"),
+    "bun": _said(b"Bun v", _THREE),
+    "deno": _said(b"Deno/", _THREE, rb"\+[0-9a-f]{7}"),
 }
 
 
