@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from odigos_cp.api.builtin import ConfigMap
-from odigos_cp.api.meta import Key
+from odigos_cp.api.meta import Key, Unreadable
 from odigos_cp.kube.client import Client, Page, WatchEvent
 from odigos_cp.kube.errors import ApiError
 
@@ -121,6 +121,15 @@ def deleted(name: str, version: int) -> WatchEvent[ConfigMap]:
     return WatchEvent("DELETED", config_map(name, version), str(version), key(name))
 
 
+def misfit(name: str, version: int, uid: str = "", why: str = "data is missing") -> Unreadable:
+    """An object that cannot be understood."""
+    return Unreadable(key(name), str(version), uid, why=why)
+
+
+def misfitting(unreadable: Unreadable) -> WatchEvent[ConfigMap]:
+    return WatchEvent("MODIFIED", None, unreadable.resource_version, unreadable.key, unreadable)
+
+
 def bookmark(version: int) -> WatchEvent[ConfigMap]:
     return WatchEvent("BOOKMARK", None, str(version), Key("", ""))
 
@@ -129,7 +138,9 @@ def overlong(name: str = "", version: int = 0) -> WatchEvent[ConfigMap]:
     return WatchEvent("OVERLONG", None, str(version or ""), key(name) if name else Key("", ""))
 
 
-def page(*items: ConfigMap, version: int = 10, token: str = "", skipped: tuple[Key, ...] = ()) -> Page[ConfigMap]:
+def page(
+    *items: ConfigMap, version: int = 10, token: str = "", skipped: tuple[Unreadable, ...] = ()
+) -> Page[ConfigMap]:
     return Page(items, token, str(version), skipped)
 
 

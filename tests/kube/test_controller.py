@@ -26,7 +26,7 @@ from odigos_cp.kube.errors import (
 )
 from odigos_cp.kube.store import Change
 from odigos_cp.kube.stores import Stores
-from tests.kube.scripted import ScriptedClient, Step, config_map, deleted, key, modified, page, scripted
+from tests.kube.scripted import ScriptedClient, Step, config_map, deleted, key, misfit, modified, page, scripted
 
 pytestmark = pytest.mark.looptime
 
@@ -432,3 +432,27 @@ async def test_a_resync_takes_every_key_again() -> None:
     async with world.running():
         await anyio.sleep(3600)
     assert len(world.runs) in range(6, 8)
+
+
+async def test_what_cannot_be_understood_concerns_those_who_ask_for_it_also_at_their_start_fault_54() -> None:
+    world, asked, asking = World(), [], Stores(cast(Client, None))
+    store = asking.add(CONFIG_MAPS)
+
+    async def look(key: Key) -> None:
+        asked.append((key, key in store.unreadable))
+
+    controller = Controller("asks", look, [Watch(CONFIG_MAPS, unreadable=True)], asking)
+    for each in (world.store, store):
+        each.replace([config_map("b", 1)], "10", keep=[misfit("a", 2)])
+    async with world.running(), anyio.create_task_group() as tasks:
+        await tasks.start(controller.run)
+        await anyio.sleep(1)
+        for each in (world.store, store):
+            each.pass_over(misfit("b", 11))
+        await anyio.sleep(1)
+        store.put(config_map("a", 12))
+        await anyio.sleep(1)
+        tasks.cancel_scope.cancel()
+    assert sorted(asked[:2]) == [(A, True), (B, False)]
+    assert asked[2:] == [(B, True), (A, False)]
+    assert [key for _, key in world.runs] == [B]

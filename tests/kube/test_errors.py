@@ -37,6 +37,11 @@ def test_status_and_reason_name_the_error(status: int, reason: str, type_: type[
     assert type(answer(status, reason)) is type_
 
 
+def test_an_apply_to_what_does_not_fit_its_schema_is_refused_for_good_although_it_is_answered_500() -> None:
+    said = "failed to create typed live object (s/a; odigos.io/v1alpha1, Kind=Destination): .spec: expected map"
+    assert type(answer(500, message=said)) is errors.Invalid
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>502 Bad Gateway</html>", b"[1]", b"\xff\xfe", b'{"code":"x"}'])
 def test_a_body_that_is_no_status_still_makes_an_error(body: bytes) -> None:
     error = errors.from_response(502, body, action="get pods")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import anyio
 import pytest
 
 from odigos_cp.api.builtin import CONFIG_MAPS, ConfigMap
+from odigos_cp.api.meta import Key
 from odigos_cp.kube.client import Page, WatchEvent
 from odigos_cp.kube.errors import (
     ApiError,
@@ -31,6 +33,8 @@ from tests.kube.scripted import (
     config_map,
     deleted,
     key,
+    misfit,
+    misfitting,
     modified,
     overlong,
     page,
@@ -67,10 +71,6 @@ async def reflecting(client: ScriptedClient) -> AsyncIterator[Reflector[ConfigMa
 
 def names(store: Store[ConfigMap]) -> set[str]:
     return {item.metadata.name for item in store.values()}
-
-
-def bad_event(name: str, version: int) -> WatchEvent[ConfigMap]:
-    return WatchEvent("MODIFIED", None, str(version), key(name))
 
 
 async def test_pages_are_put_together_before_anyone_sees_them() -> None:
@@ -187,6 +187,7 @@ async def test_an_object_too_large_to_be_fetched_is_asked_for_once_a_minute_at_m
     async with following(client, 590) as store:
         assert store.get(key("big")) == config_map("big", 1)
         assert len(client.times("look")) <= 20
+        assert "too large" in store.unreadable[key("big")].why
 
 
 async def test_an_overlong_deletion_takes_the_object_out() -> None:
@@ -260,10 +261,19 @@ async def test_a_list_that_was_asked_for_comes_at_once_and_then_each_half_minute
 
 
 async def test_an_object_that_cannot_be_decoded_keeps_its_last_good_form() -> None:
-    client = scripted(page(config_map("a", 1)), watches=([bad_event("a", 12), 1e9],))
+    client = scripted(page(config_map("a", 1)), watches=([misfitting(misfit("a", 12)), 1e9],))
     async with following(client, 1) as store:
         assert store.get(key("a")) == config_map("a", 1)
         assert store.has_seen(key("a"), "12")
+        assert store.unreadable == {key("a"): misfit("a", 12)}
+
+
+async def test_a_look_at_what_cannot_be_understood_says_so_of_the_object_that_was_asked_for() -> None:
+    nameless = page(version=12, skipped=(replace(misfit("", 12), key=Key("", "")),))
+    client = scripted(page(config_map("big", 1)), watches=([overlong("big", 12), 1e9],), looks=(nameless,))
+    async with following(client, 5) as store:
+        assert store.get(key("big")) == config_map("big", 1)
+        assert store.unreadable == {key("big"): misfit("big", 12)}
 
 
 async def test_events_that_come_swapped_lose_nothing() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from odigos_cp.api.builtin import CONFIG_MAPS, ConfigMap
+from odigos_cp.api.meta import Key
 from odigos_cp.kube.store import Change, Store
-from tests.kube.scripted import config_map, key
+from tests.kube.scripted import config_map, key, misfit
 
 
 def filled(*items: ConfigMap, version: str = "10") -> tuple[Store[ConfigMap], list[Change[ConfigMap]]]:
@@ -37,9 +38,10 @@ def test_readers_in_a_handler_see_the_whole_new_list() -> None:
 
 def test_an_object_that_a_list_could_not_decode_stays_as_it_was() -> None:
     store, changes = filled(config_map("a", 1))
-    store.replace([], "20", keep=[key("a"), key("never-seen")])
+    store.replace([], "20", keep=[misfit("a", 12), misfit("never-seen", 13)])
     assert store.get(key("a")) == config_map("a", 1)
     assert changes == []
+    assert set(store.unreadable) == {key("a"), key("never-seen")}
 
 
 def test_an_event_older_than_what_is_held_is_dropped() -> None:
@@ -148,7 +150,7 @@ def test_the_event_of_another_object_does_not_make_a_write_seen() -> None:
 
 def test_an_object_that_could_not_be_decoded_was_seen_all_the_same() -> None:
     store, changes = filled(config_map("a", 1))
-    store.pass_over(key("a"), "12")
+    store.pass_over(misfit("a", 12))
     assert (store.has_seen(key("a"), "12"), store.get(key("a")), changes) == (True, config_map("a", 1), [])
     store.put(config_map("a", 13))
     assert store.get(key("a")) == config_map("a", 13)
@@ -183,9 +185,73 @@ def test_a_look_that_was_overtaken_by_an_event_takes_nothing_back() -> None:
 
 def test_a_look_at_what_cannot_be_decoded_keeps_what_was_understood() -> None:
     store, _ = filled(config_map("a", 1))
-    store.looked(key("a"), None, "50", began=1.0, readable=False)
+    store.looked(key("a"), None, "50", began=1.0, unreadable=misfit("a", 12))
     assert store.get(key("a")) == config_map("a", 1)
+    assert set(store.unreadable) == {key("a")}
     assert store.looked_since(key("a"), 1.0)
+
+
+@pytest.mark.parametrize("how", ["event", "look", "list", "gone", "gone by a list"])
+def test_what_can_be_understood_again_or_is_gone_is_unreadable_no_longer(how: str) -> None:
+    store, _ = filled(config_map("a", 1))
+    told: list[bool] = []
+    store.on_unreadable(lambda key: told.append(key in store.unreadable))
+    store.pass_over(misfit("a", 12))
+    match how:
+        case "event":
+            store.put(config_map("a", 13))
+        case "look":
+            store.looked(key("a"), config_map("a", 13), "50", began=1.0)
+        case "list":
+            store.replace([config_map("a", 13)], "50")
+        case "gone":
+            store.remove(key("a"), "13")
+        case _:
+            store.replace([], "50")
+    assert (dict(store.unreadable), told) == ({}, [True, False])
+
+
+def test_it_is_told_when_what_is_wrong_with_an_object_changes_and_not_when_it_is_listed_again() -> None:
+    store, _ = filled()
+    told: list[Key] = []
+    store.on_unreadable(told.append)
+    for state in (misfit("a", 12), misfit("a", 13, why="data is no list")):
+        store.pass_over(state)
+        store.replace([], "20", keep=[state])
+    assert told == [key("a")] * 2
+
+
+def test_late_news_does_not_make_an_object_unreadable_again() -> None:
+    store, _ = filled(config_map("a", 13))
+    store.pass_over(misfit("a", 12))
+    assert not store.unreadable
+
+
+def test_what_was_understood_of_another_object_of_the_same_name_does_not_hold() -> None:
+    for replaced in (True, False):
+        store, changes = filled(config_map("a", 1))
+        stranger = misfit("a", 12, uid="another")
+        if replaced:
+            store.replace([], "20", keep=[stranger])
+        else:
+            store.pass_over(stranger)
+        assert (store.get(key("a")), len(changes)) == (None, 1)
+        assert store.unreadable[key("a")] == stranger
+
+
+def test_an_object_that_cannot_be_fetched_is_unreadable_and_has_no_uid() -> None:
+    store, _ = filled(config_map("a", 1))
+    store.not_fetched(key("a"), "it is too large")
+    assert store.unreadable[key("a")].uid == ""
+    assert not store.has_seen(key("a"), "12")
+
+
+def test_the_memory_of_what_cannot_be_understood_is_bounded_and_nameless_objects_have_none() -> None:
+    store, _ = filled()
+    store.pass_over(misfit("", 11))
+    for n in range(3000):
+        store.pass_over(misfit(str(n), n + 12))
+    assert set(store.unreadable) == {key(str(n)) for n in range(1000)}
 
 
 def test_the_memory_of_what_is_gone_is_bounded() -> None:

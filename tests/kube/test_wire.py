@@ -6,14 +6,18 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from odigos_cp.api.builtin import CONFIG_MAPS, PODS
-from odigos_cp.api.meta import Key
+from odigos_cp.api.destination import DESTINATIONS
+from odigos_cp.api.meta import VALID, Key, Kind, Unreadable
 from odigos_cp.api.source import SOURCES
 from odigos_cp.kube import errors, wire
 from tests.kube.scripted import key, line
 from tests.kube.scripted import wire as config_map
+
+WORKLOAD = {"namespace": "shop", "kind": "Deployment", "name": "cart"}
 
 
 def listed(*items: Any) -> bytes:
@@ -24,7 +28,8 @@ def listed(*items: Any) -> bytes:
 def test_an_item_that_cannot_be_decoded_is_named_and_the_others_come_through() -> None:
     page = wire.page(CONFIG_MAPS, listed(config_map("a", 1), config_map("b", 2) | {"data": 7}, config_map("c", 3)))
     assert [item.metadata.name for item in page.items] == ["a", "c"]
-    assert page.skipped == (key("b"),)
+    assert [(each.key, each.resource_version) for each in page.skipped] == [(key("b"), "2")]
+    assert page.skipped[0].why == "Expected `object`, got `int` - at `$.data`"
     assert (page.continue_token, page.resource_version) == ("t", "7")
 
 
@@ -35,7 +40,57 @@ def test_an_item_that_is_no_object_at_all_is_skipped(bad: Any) -> None:
 
 def test_a_custom_resource_of_a_foreign_shape_is_skipped() -> None:
     page = wire.page(SOURCES, listed({"metadata": {"name": "bad", "namespace": "ns"}, "spec": {"workload": 1}}))
-    assert (page.items, page.skipped) == ((), (key("bad"),))
+    assert (page.items, page.skipped) == ((), (Unreadable(key("bad"), why="spec.workload must be an object"),))
+
+
+def source(spec: Any, **more: Any) -> bytes:
+    metadata = {"name": "a", "namespace": "ns", "uid": "u", "resourceVersion": "5", "generation": 3}
+    return json.dumps({"metadata": metadata, "spec": spec} | more).encode()
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (None, "spec must be an object"),
+        ({}, "spec.workload is missing"),
+        ({"workload": {"namespace": "n", "kind": 1}}, "spec.workload.kind must be a valid string; "),
+        ({"workload": WORKLOAD, "containerOverrides": [{"containerName": []}]}, "spec.containerOverrides[0].container"),
+        ({"workload": WORKLOAD, "disableInstrumentation": "\u202emaybe\u0000"}, "spec.disableInstrumentation must be"),
+    ],
+)
+def test_what_cannot_be_understood_says_which_field_and_what_is_wrong_fault_54(spec: Any, why: str) -> None:
+    found = wire.decode(SOURCES, msgspec.Raw(source(spec)))
+    assert isinstance(found, Unreadable)
+    assert found.why.startswith(why)
+    assert (found.uid, found.resource_version, found.generation) == ("u", "5", 3)
+
+
+def test_the_reason_is_short_and_printable_whatever_the_object_holds_fault_54() -> None:
+    overrides = [{"containerName": n} for n in range(5000)]
+    data = {f"\u202e\n{'x' * 9000}{n}": n for n in range(5)}
+    hostile: list[tuple[Kind[Any], Any]] = [
+        (SOURCES, {"workload": WORKLOAD, "containerOverrides": overrides}),
+        (DESTINATIONS, {"data": data}),
+    ]
+    for kind, spec in hostile:
+        found = wire.decode(kind, msgspec.Raw(source(spec)))
+        assert isinstance(found, Unreadable)
+        assert len(found.why) < 450
+        assert found.why.isprintable()
+        assert "more" in found.why
+
+
+def test_what_a_status_says_of_it_is_read_although_nothing_else_can_be() -> None:
+    told = {"type": VALID, "status": "False", "reason": "Invalid", "message": "m", "lastTransitionTime": "t"}
+    for before in ([], [7], [{"type": 7}], [{"type": "Matched"}], [{"type": VALID}]):
+        found = wire.decode(SOURCES, msgspec.Raw(source(1, status={"conditions": [*before, told]})))
+        assert isinstance(found, Unreadable)
+        assert found.told is not None
+        assert found.told.wire() == told
+    for status in ("fine", {"conditions": {"a": 1}}, {"conditions": [{"type": VALID}]}):
+        found = wire.decode(SOURCES, msgspec.Raw(source(1, status=status)))
+        assert isinstance(found, Unreadable)
+        assert found.told is None
 
 
 def test_a_list_may_have_null_for_items() -> None:
@@ -60,7 +115,9 @@ def test_an_answer_that_is_no_list_is_not_taken_for_an_empty_one(answer: bytes) 
 
 def test_an_event_whose_object_cannot_be_decoded_keeps_key_and_version() -> None:
     event = wire.event(CONFIG_MAPS, line("MODIFIED", config_map("a", 5) | {"data": []}))
-    assert event == wire.WatchEvent("MODIFIED", None, "5", key("a"))
+    assert (event.type, event.object, event.resource_version, event.key) == ("MODIFIED", None, "5", key("a"))
+    assert event.unreadable is not None
+    assert event.unreadable.key == key("a")
 
 
 def test_a_bookmark_has_a_version_only() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -135,6 +136,32 @@ class Condition(Model):
     message: str = Field(default="", description="Written for a person: what happened, why, what to do.")
     last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
     observed_generation: int | None = None
+
+
+VALID = "Valid"
+"""The condition of an object that cannot be understood; one that can has no such condition."""
+
+
+class ValidReason(StrEnum):
+    """Reasons of the condition `Valid` of every custom resource."""
+
+    INVALID = "Invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object that does not fit its kind: what could be read of it, and why not the rest, for a person.
+
+    Without a uid it could not be fetched at all.
+    """
+
+    key: Key
+    resource_version: str = ""
+    uid: str = ""
+    generation: int = 0
+    why: str = ""
+    told: Condition | None = None
+    """What its own status says of it: its condition Valid."""
 
 
 def map_list(key: str, *more: str) -> dict[str, Any]:

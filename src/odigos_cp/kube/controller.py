@@ -78,6 +78,8 @@ class Watch(Generic[R]):
 
     kind: Kind[R]
     keys: Callable[[Change[R]], Iterable[Key]] = _own_key
+    unreadable: bool = False
+    """Whether objects that cannot be understood concern it, too: as changes of what was last understood of them."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ class Controller:
         self._prune_at = PRUNE_FROM
         for watch in self._watches:
             stores[watch.kind].subscribe(self._handler(watch))
+            if watch.unreadable:
+                stores[watch.kind].on_unreadable(self._unreadable_handler(watch))
 
     @property
     def status(self) -> ControllerStatus:
@@ -172,6 +176,17 @@ class Controller:
 
         return on_change
 
+    def _unreadable_handler(self, watch: Watch[Any]) -> Callable[[Key], None]:
+        def on_unreadable(key: Key) -> None:
+            if self._running:
+                self._add_unreadable(watch, key)
+
+        return on_unreadable
+
+    def _add_unreadable(self, watch: Watch[Any], key: Key) -> None:
+        held = self._stores[watch.kind].get(key)
+        self._add(watch, Change(held, held, key), "unreadable state")
+
     def _add(self, watch: Watch[Any], change: Change[Any], why: str) -> None:
         for key in watch.keys(change):
             self._queue.add(key, why=f"{why} of {watch.kind.kind} {change.key}")
@@ -181,6 +196,8 @@ class Controller:
             store = self._stores[watch.kind]
             for key in tuple(store.keys()):
                 self._add(watch, Change(None, store.get(key), key), why)
+            for key in tuple(store.unreadable) if watch.unreadable else ():
+                self._add_unreadable(watch, key)
 
     async def _resync_for_ever(self, seconds: float) -> None:
         while True:

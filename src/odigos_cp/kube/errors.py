@@ -73,7 +73,10 @@ class Forbidden(ApiError):
 
 
 class Invalid(ApiError):
-    """400, 413, 415, 422: what was sent cannot be accepted, now or later."""
+    """400, 413, 415, 422: what was sent cannot be accepted, now or later.
+
+    So is an apply to an object that does not fit the schema its kind has now; the API server calls that a 500.
+    """
 
 
 class TooManyRequests(ApiError):
@@ -133,6 +136,9 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
     details: Details | None = None
 
 
+_STORED_UNFIT = "failed to create typed live object"
+
+
 def from_response(status: int, body: bytes, *, retry_after: str = "", action: str = "") -> ApiError:
     """The error that an answer of the API server, or of a proxy before it, stands for."""
     try:
@@ -145,6 +151,8 @@ def from_response(status: int, body: bytes, *, retry_after: str = "", action: st
 def from_status(said: Status, status: int = 0, *, retry_after: str = "", action: str = "") -> ApiError:
     code = status or said.code or 500
     type_ = _BY_REASON.get(said.reason) or _BY_STATUS.get(code) or (ServerError if code >= 500 else ApiError)
+    if code == 500 and said.message.startswith(_STORED_UNFIT):
+        type_ = Invalid
     return type_(
         said.message or "the API server gave no reason",
         status=code,

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Generic
 
@@ -29,7 +29,7 @@ import anyio.lowlevel
 import structlog
 from anyio.abc import TaskStatus
 
-from odigos_cp.api.meta import Key, R, key_of
+from odigos_cp.api.meta import Key, R, Unreadable, key_of
 from odigos_cp.kube import metrics, versions
 from odigos_cp.kube.backoff import Backoff, pause_after
 from odigos_cp.kube.client import PAGE_OBJECTS, Client, WatchEvent
@@ -189,6 +189,7 @@ class Reflector(Generic[R]):
                 await self._look(key)
             except TooLarge as error:
                 LOOKS.inc(self._resource, "too_large")
+                self.store.not_fetched(key, f"it is too large to be read: {error.message}")
                 self._looks.retry(key, at_least=LOOK_PAUSE[1])
                 log.warning(
                     "object_too_large",
@@ -225,7 +226,8 @@ class Reflector(Generic[R]):
                 one_object=True,
             )
             found = next((item for item in page.items if key_of(item) == key), None)
-            self.store.looked(key, found, page.resource_version, began=began, readable=not page.skipped)
+            unreadable = next((replace(each, key=key) for each in page.skipped), None)
+            self.store.looked(key, found, page.resource_version, began=began, unreadable=unreadable)
 
     def _remember_look(self, key: Key) -> None:
         now, known = anyio.current_time(), self._looked.pop(key, None)
@@ -269,7 +271,7 @@ class Reflector(Generic[R]):
         async with self._reading:
             began = said = anyio.current_time()
             items: list[R] = []
-            skipped: list[Key] = []
+            skipped: list[Unreadable] = []
             token = version = ""
             while True:
                 try:
@@ -352,8 +354,8 @@ class Reflector(Generic[R]):
             store.put(event.object)
         elif event.type == "BOOKMARK":
             store.seen(event.resource_version)
-        else:
-            store.pass_over(event.key, event.resource_version)
+        elif event.unreadable is not None:
+            store.pass_over(event.unreadable)
         self._version = store.resource_version
 
     def _heal(self, event: WatchEvent[R]) -> None:

@@ -7,26 +7,32 @@ An event that is older than what is held is no news and is dropped: streams may 
 
 Whether a write has arrived is asked of the object itself (`has_seen`, `looked_since`): that an event of another object
 was newer says nothing, for events of one object may be lost or late. Lists and bookmarks speak for all objects.
+
+An object that cannot be understood is held as it last was, if it ever was understood, and named in `unreadable` until
+it can be, or is gone: whoever is to tell people of it asks there, and is called by `on_unreadable`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView
+from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic
 
 import anyio
 
-from odigos_cp.api.meta import Key, Kind, R, key_of
+from odigos_cp.api.meta import Key, Kind, R, Resource, Unreadable, key_of
 from odigos_cp.kube import metrics, versions
 
 OBJECTS = metrics.gauge("odigos_kube_cache_objects", "Objects in the cache.", "resource")
+UNREADABLE = metrics.gauge("odigos_kube_unreadable_objects", "Objects that cannot be understood.", "resource")
 STALE = metrics.counter("odigos_kube_cache_stale_total", "Events older than what the cache held.", "resource")
 
 TOLD_AT_ONCE: Final = 500
 """Changes of a list: about ten milliseconds of work with all controllers listening."""
 MAX_PASSED: Final = 1000
 """Of so many deleted objects the version is remembered, so that a late event cannot bring them back."""
+MAX_UNREADABLE: Final = 1000
+"""Of so many objects it is remembered that they cannot be understood; those that came first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,10 @@ class Store(Generic[R]):
         self._passed: dict[Key, str] = {}
         """The newest version of objects that are not held in it: they are gone, or could not be decoded."""
         self._looked: dict[Key, float] = {}
+        self._unreadable: dict[Key, Unreadable] = {}
         self._indexes: dict[str, _Index[R]] = {}
         self._handlers: list[Callable[[Change[R]], None]] = []
+        self._unreadable_handlers: list[Callable[[Key], None]] = []
         self._synced = anyio.Event()
 
     # Readers
@@ -107,6 +115,15 @@ class Store(Generic[R]):
     def subscribe(self, handler: Callable[[Change[R]], None]) -> None:
         self._handlers.append(handler)
 
+    @property
+    def unreadable(self) -> Mapping[Key, Unreadable]:
+        """The objects that cannot be understood as they are now; `get` may have what they were before."""
+        return self._unreadable
+
+    def on_unreadable(self, handler: Callable[[Key], None]) -> None:
+        """Told of each object that becomes unreadable, that changes while it is, or that is no longer."""
+        self._unreadable_handlers.append(handler)
+
     def holds(self, key: Key) -> bool:
         """Whether an object of this key would be in the cache, as far as its namespace tells."""
         return not self.namespace or key.namespace == self.namespace
@@ -122,22 +139,23 @@ class Store(Generic[R]):
     # The writer: a reflector, or a test
 
     def replace(
-        self, items: Iterable[R], resource_version: str, *, keep: Iterable[Key] = (), began: float | None = None
+        self, items: Iterable[R], resource_version: str, *, keep: Iterable[Unreadable] = (), began: float | None = None
     ) -> None:
         """The whole content, as of a list. What is held of `keep` stays: it exists, but could not be read."""
         for _ in self.replace_in_steps(items, resource_version, keep=keep, began=began):
             pass
 
     def replace_in_steps(
-        self, items: Iterable[R], resource_version: str, *, keep: Iterable[Key] = (), began: float | None = None
+        self, items: Iterable[R], resource_version: str, *, keep: Iterable[Unreadable] = (), began: float | None = None
     ) -> Iterator[None]:
         """The same; each step tells some hundred changes, so that the loop may do something else in between.
 
         The content is replaced in the first step: readers see all of it, and handlers are told what was before.
         """
         before, after = self._objects, {key_of(item): item for item in items}
-        for key in keep:
-            if key in before:
+        kept = {each.key: each for each in keep}
+        for key, each in kept.items():
+            if key in before and _is_of(each, before[key]):
                 after.setdefault(key, before[key])
         changes = []
         for key, was in before.items():
@@ -153,6 +171,10 @@ class Store(Generic[R]):
             self.listed_at = began
         for change in changes:
             self._index(change)
+        for key in [key for key in self._unreadable if key not in kept]:
+            self._clear(key)
+        for each in kept.values():
+            self._mark(each)
         self._synced.set()
         OBJECTS.set(len(after), str(self.kind))
         for told, change in enumerate(changes, 1):
@@ -170,10 +192,14 @@ class Store(Generic[R]):
         self._move(resource_version)
         self._drop(key, resource_version)
 
-    def pass_over(self, key: Key, resource_version: str) -> None:
+    def pass_over(self, unreadable: Unreadable) -> None:
         """An event of an object that could not be decoded: what was last understood of it stays."""
-        self._move(resource_version)
-        self._pass(key, resource_version)
+        self._move(unreadable.resource_version)
+        self._keep(unreadable)
+
+    def not_fetched(self, key: Key, why: str) -> None:
+        """An object that is there, and that cannot be had at all."""
+        self._mark(Unreadable(key, why=why))
 
     def seen(self, resource_version: str) -> None:
         """A bookmark: the cache is current up to this version."""
@@ -181,11 +207,15 @@ class Store(Generic[R]):
         if resource_version:
             self._complete = versions.later(self._complete, resource_version)
 
-    def looked(self, key: Key, item: R | None, resource_version: str, *, began: float, readable: bool = True) -> None:
+    def looked(
+        self, key: Key, item: R | None, resource_version: str, *, began: float, unreadable: Unreadable | None = None
+    ) -> None:
         """A list of this one object: as it is, or none. Where the watch stands does not move: it has its own pace."""
         if item is not None:
             self._hold(item)
-        elif readable:
+        elif unreadable is not None:
+            self._keep(unreadable)
+        else:
             self._drop(key, resource_version)
         self._looked.pop(key, None)
         self._looked[key] = began
@@ -210,6 +240,7 @@ class Store(Generic[R]):
         if versions.is_older(item.metadata.resource_version, self._newest(key)):
             STALE.inc(str(self.kind))
             return
+        self._clear(key)
         before = self._objects.get(key)
         if before is not None and _same(before, item):
             return
@@ -221,11 +252,41 @@ class Store(Generic[R]):
         if versions.is_older(resource_version, self._newest(key)):
             STALE.inc(str(self.kind))
             return
-        before = self._objects.get(key)
+        self._clear(key)
         self._pass(key, resource_version)
+        self._forget(key)
+
+    def _keep(self, unreadable: Unreadable) -> None:
+        key, held = unreadable.key, self._objects.get(unreadable.key)
+        if versions.is_older(unreadable.resource_version, self._newest(key)):
+            STALE.inc(str(self.kind))
+            return
+        self._pass(key, unreadable.resource_version)
+        self._mark(unreadable)
+        if held is not None and not _is_of(unreadable, held):
+            self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        before = self._objects.pop(key, None)
         if before is not None:
-            del self._objects[key]
             self._changed(Change(before, None, key))
+
+    def _mark(self, unreadable: Unreadable) -> None:
+        key, known = unreadable.key, self._unreadable.get(unreadable.key)
+        is_full = known is None and len(self._unreadable) >= MAX_UNREADABLE
+        if unreadable == known or is_full or not key.name:
+            return
+        self._unreadable[key] = unreadable
+        self._tell_unreadable(key)
+
+    def _clear(self, key: Key) -> None:
+        if self._unreadable.pop(key, None) is not None:
+            self._tell_unreadable(key)
+
+    def _tell_unreadable(self, key: Key) -> None:
+        UNREADABLE.set(len(self._unreadable), str(self.kind))
+        for handler in self._unreadable_handlers:
+            handler(key)
 
     def _changed(self, change: Change[R]) -> None:
         OBJECTS.set(len(self._objects), str(self.kind))
@@ -271,6 +332,11 @@ class _Index(Generic[R]):
 def _bound(remembered: dict[Key, Any]) -> None:
     if len(remembered) > MAX_PASSED:
         del remembered[next(iter(remembered))]
+
+
+def _is_of(unreadable: Unreadable, held: Resource) -> bool:
+    """Whether what is held was understood of that very object, and not of one that had its name before."""
+    return unreadable.uid in ("", held.metadata.uid)
 
 
 def _same(one: R, other: R) -> bool:

@@ -59,6 +59,9 @@ class Stores:
         """Asks the API server for this one object anew, soon, and not too often: what the watch does not say."""
         self._reflectors[_id(kind)].look(key)
 
+    def all(self) -> tuple[Store[Any], ...]:
+        return tuple(self._stores.values())
+
     def synced(self) -> tuple[int, int]:
         """How many caches have their first content, of how many."""
         return sum(store.synced for store in self._stores.values()), len(self._stores)

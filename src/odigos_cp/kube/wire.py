@@ -3,7 +3,7 @@
 Nothing is ever decoded to a dict of the whole object: memory and time go into the fields that the views have.
 Lists and events of built-in kinds are decoded with their envelopes in one pass over the bytes; only what does not fit,
 and custom resources, which are pydantic models, are cut out and decoded one by one. An object that its kind cannot
-decode is named, counted and passed over; it never stops the others.
+decode is counted and given on as Unreadable (unreadable.py), with the reason; it never stops the others.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import msgspec
 import structlog
 
-from odigos_cp.api.meta import Key, Kind, R, key_of
-from odigos_cp.kube import errors, metrics
+from odigos_cp.api.meta import Key, Kind, R, Unreadable, key_of
+from odigos_cp.kube import errors, metrics, unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +37,12 @@ class Page(Generic[R]):
     items: tuple[R, ...]
     continue_token: str
     resource_version: str
-    skipped: tuple[Key, ...] = ()
+    skipped: tuple[Unreadable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent(Generic[R]):
-    """One line of a watch. `object` is None for a bookmark, and for an object that could not be decoded.
+    """One line of a watch. `object` is None for a bookmark, and for an object that is `unreadable`.
 
     OVERLONG stands for a line that was too long to keep; its key has no name when that was not to be had.
     """
@@ -51,6 +51,7 @@ class WatchEvent(Generic[R]):
     object: R | None
     resource_version: str
     key: Key
+    unreadable: Unreadable | None = None
 
 
 @dataclass(frozen=True)
@@ -130,17 +131,17 @@ def page(kind: Kind[R], body: bytes) -> Page[R]:
             return _page(kind, whole, tuple(whole.items or ()))
     envelope = _undecoded.list(body)
     items: list[R] = []
-    skipped: list[Key] = []
+    skipped: list[Unreadable] = []
     for raw in envelope.items or ():
-        found = decode_or_none(kind, raw)
-        if found is None:
-            skipped.append(_named(raw)[0])
+        found = decode(kind, raw)
+        if isinstance(found, Unreadable):
+            skipped.append(found)
         else:
             items.append(found)
     return _page(kind, envelope, tuple(items), tuple(skipped))
 
 
-def _page(kind: Kind[R], envelope: _List[Any], items: tuple[R, ...], skipped: tuple[Key, ...] = ()) -> Page[R]:
+def _page(kind: Kind[R], envelope: _List[Any], items: tuple[R, ...], skipped: tuple[Unreadable, ...] = ()) -> Page[R]:
     if not envelope.metadata.resource_version or not envelope.kind.endswith("List"):
         raise ValueError(f"it is a {envelope.kind or 'nothing'}, not a list of {kind.plural} with a version")
     return Page(items, envelope.metadata.continue_, envelope.metadata.resource_version, skipped)
@@ -168,10 +169,9 @@ def event(kind: Kind[R], line: bytes) -> WatchEvent[R]:
             return WatchEvent("BOOKMARK", None, version, Key("", ""))
     except (ValueError, RecursionError) as error:
         raise errors.ServerError(f"a line of the watch is no event: {error}", status=200, action=action) from None
-    found = decode_or_none(kind, envelope.object)
-    if found is None:
-        key, version = _named(envelope.object)
-        return WatchEvent(envelope.type, None, version, key)
+    found = decode(kind, envelope.object)
+    if isinstance(found, Unreadable):
+        return WatchEvent(envelope.type, None, found.resource_version, found.key, found)
     return WatchEvent(envelope.type, found, found.metadata.resource_version, key_of(found))
 
 
@@ -208,30 +208,32 @@ def _no_object(kind: Kind[Any], error: Exception) -> errors.ServerError:
     return errors.ServerError(f"the answer is no {kind.kind}: {error}", status=200, action=f"write {kind}")
 
 
-def decode_or_none(kind: Kind[R], raw: msgspec.Raw) -> R | None:
-    """None for an object that does not fit its view: whoever may write objects must not be able to blind us."""
+def decode(kind: Kind[R], raw: msgspec.Raw) -> R | Unreadable:
+    """Never fails: whoever may write objects must not be able to blind us."""
     try:
         return kind.decode(bytes(raw))
     except (ValueError, RecursionError) as error:  # msgspec's and pydantic's errors are ValueErrors
-        key, version = _named(raw)
+        meta = _metadata(raw)
+        key, why, told = Key(meta.namespace, meta.name), unreadable.why(error), unreadable.told(raw)
+        found = Unreadable(key, meta.resource_version, meta.uid, meta.generation, why, told)
         UNDECODABLE.inc(str(kind))
         log.warning(
             "object_undecodable",
             kind=str(kind),
-            key=str(key),
-            resource_version=version,
-            why=str(error)[:500],
+            key=str(found.key),
+            resource_version=found.resource_version,
+            why=found.why,
             hint="correct or delete the object; until then odigos-cp goes on with what it last understood of it",
         )
-        return None
+        return found
 
 
-def _named(raw: msgspec.Raw) -> tuple[Key, str]:
+def _metadata(raw: msgspec.Raw) -> _Meta:
+    """Of an object that does not fit; empty if not even that can be read."""
     try:
-        meta = _decode_object(raw).metadata
+        return _decode_object(raw).metadata
     except (ValueError, RecursionError):
-        return Key("", ""), ""
-    return Key(meta.namespace, meta.name), meta.resource_version
+        return _Meta()
 
 
 def decode_dict(body: bytes) -> dict[str, Any]:
