@@ -62,7 +62,7 @@ def maps(data: bytes) -> None:
     assert all(len(path) <= 512 for path in (*libraries, *others))
     seen = ProcessFacts(pid=7, exe="/app/x", loaded=libraries, mapped=others, state="S")
     assert languages.judge(seen).language in languages.VERDICTS
-    agents.find(None, (), (*libraries, *others))
+    agents.find(None, (), (*libraries, *others), "unknown")
 
 
 def environ(data: bytes) -> None:
@@ -70,12 +70,12 @@ def environ(data: bytes) -> None:
     told = environment.tell(variables)
     assert all(len(value) <= environment.VALUE_LIMIT for value in told.shown.values())
     assert len(told.shown) <= environment.NAMES_LIMIT
-    agents.find(variables, (), ())
+    agents.find(variables, (), (), "unknown")
 
 
 def arguments(data: bytes) -> None:
     words = tuple(os.fsdecode(word) for word in data.split(b"\0") if word)
-    agents.find({}, words, ())
+    agents.find({}, words, (), "nodejs")
     choosing.choose([ProcessFacts(pid=7, exe="/usr/bin/node", arguments=words, loaded=("/x/libnode.so.108",))])
 
 

@@ -49,7 +49,17 @@ from odigos_cp.detector import agents
 def test_other_agents_are_named_where_they_are_proven(
     variables: dict[str, str] | None, arguments: tuple[str, ...], paths: tuple[str, ...], found: tuple[str, ...]
 ) -> None:
-    assert agents.find(variables, arguments, paths) == found
+    assert agents.find(variables, arguments, paths, "unknown") == found
+
+
+def test_a_variable_of_another_runtime_brings_nothing_into_this_one() -> None:
+    """An image with JAVA_TOOL_OPTIONS in it, for an application in Node.js."""
+    left_over = {"JAVA_TOOL_OPTIONS": "-javaagent:/dd/dd-java-agent.jar"}
+    assert agents.find(left_over, (), (), "nodejs") == ()
+    assert agents.find(left_over, (), (), "nginx") == ()
+    assert agents.find(left_over, (), (), "java") == ("datadog",)
+    assert agents.find(left_over, (), (), "unknown") == ("datadog",), "a shell may start a Java"
+    assert agents.find({"LD_PRELOAD": "/opt/x/liboneagentproc.so"}, (), (), "go") == ("dynatrace",)
 
 
 def test_every_vendor_has_a_name_that_a_report_may_carry() -> None:

@@ -80,6 +80,12 @@ def process(
         pytest.param(process("/app/nginx", RUST), "rust", id="a Rust program whose file is named nginx"),
         pytest.param(process("/app/ruby", RUST), "rust", id="a Rust program whose file is named ruby"),
         pytest.param(process("/app/svc", GCC), "c", id="C"),
+        pytest.param(process("/app/svc", replace(PLAIN, comments=("ldc version 1.30.0",))), "unknown", id="D is not C"),
+        pytest.param(
+            process("/app/svc", replace(PLAIN, interpreter=None, needed=())),
+            "unknown",
+            id="static, and names no compiler",
+        ),
         pytest.param(process("/app/svc", replace(GCC, interpreter=None, needed=())), "c", id="C, static and stripped"),
         pytest.param(
             process("/app/svc", replace(GCC, sections=(".text", ".gcc_except_table", ".stapsdt.base"))),

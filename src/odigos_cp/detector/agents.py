@@ -9,12 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-OBEYED = (
-    "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "NODE_OPTIONS", "PYTHONPATH", "RUBYOPT",
-    "PHP_INI_SCAN_DIR", "LD_PRELOAD", "CORECLR_PROFILER", "CORECLR_PROFILER_PATH", "CORECLR_PROFILER_PATH_64",
-    "DOTNET_STARTUP_HOOKS",
-)  # fmt: skip
-"""Variables that make a runtime load something."""
+from odigos_cp.detector.languages import UNKNOWN
+
+OBEYED: Mapping[str, tuple[str, ...]] = {
+    # language: variables that make its runtime load something
+    "java": ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"),
+    "nodejs": ("NODE_OPTIONS",),
+    "python": ("PYTHONPATH",),
+    "ruby": ("RUBYOPT",),
+    "php": ("PHP_INI_SCAN_DIR",),
+    "dotnet": ("CORECLR_PROFILER", "CORECLR_PROFILER_PATH", "CORECLR_PROFILER_PATH_64", "DOTNET_STARTUP_HOOKS"),
+}
+ALWAYS_OBEYED = ("LD_PRELOAD",)
+"""By the loader, whatever the program."""
 
 VENDORS: tuple[tuple[str, str], ...] = (
     # vendor, what names its agent in an option or in the path of a loaded file
@@ -22,7 +29,7 @@ VENDORS: tuple[tuple[str, str], ...] = (
                       r"|opentelemetry/instrumentation/auto_instrumentation|OpenTelemetry\.AutoInstrumentation"
                       r"|/opentelemetry\.so|libotelinject|918728DD-259F-4A6A-AC2B-B85E1B658318"),
     ("datadog", r"dd-java-agent|\bdd-trace\b|\bddtrace\b|dd-lib-python|Datadog\.(Trace|AutoInstrumentation|Linux\.)"
-                r"|/opt/datadog(-apm|-packages)?/|/datadog-lib/|846F5F1C-F9AE-4B07-969E-05C26BC060D8"),
+                r"|@datadog/|/opt/datadog(-apm|-packages)?/|/datadog-lib/|846F5F1C-F9AE-4B07-969E-05C26BC060D8"),
     ("newrelic", r"newrelic(_rpm)?\b|NewRelic\.|NewRelicProfiler"
                  r"|(36032161-FFC0-4B61-B559-F6C5D41BAE5A|71DA0A04-7777-4EC6-9643-7D28B46A8A41)"),
     ("dynatrace", r"liboneagent|/dynatrace/oneagent|/oneagent/|@dynatrace/|B7038F67-52FC-4DA2-AB02-969B3C1EDA03"),
@@ -53,10 +60,14 @@ _LAUNCHERS = re.compile(
 _FIRST_WORDS = 3
 
 
-def find(variables: Mapping[str, str] | None, arguments: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
-    """The vendors that are proven, sorted."""
+def find(
+    variables: Mapping[str, str] | None, arguments: Iterable[str], paths: Iterable[str], language: str
+) -> tuple[str, ...]:
+    """The vendors that are proven, sorted. A process of no known language may yet start one that obeys a variable."""
     given = variables or {}
-    words = (*(given.get(name, "") for name in OBEYED), *_options(tuple(arguments)), *paths)
+    runtimes = [OBEYED[language]] if language in OBEYED else OBEYED.values() if language == UNKNOWN else ()
+    obeyed = (*ALWAYS_OBEYED, *(name for names in runtimes for name in names))
+    words = (*(given.get(name, "") for name in obeyed), *_options(tuple(arguments)), *paths)
     return tuple(sorted({vendor for vendor, pattern in _VENDORS if any(pattern.search(word) for word in words)}))
 
 

@@ -250,8 +250,8 @@ def _content(facts: ProcessFacts) -> Iterator[Evidence]:
         yield Evidence("content", "Substrate VM", "graalvm-native", 85)
         return
     if "napi_create_function" in elf.exports or "_ZN2v8" in elf.exports:
-        engine = next((name for name in ("bun", "deno") if name in elf.texts), None)
-        if engine:
+        engine = "bun" if "_ZN2v8" in elf.exports else "deno"
+        if engine in elf.texts:
             yield Evidence("content", f"{engine} {elf.texts[engine]}", engine, 85)
         else:
             yield Evidence("exported-names", "a JavaScript engine that is not Node.js", UNKNOWN, 40)
@@ -306,17 +306,21 @@ def _compiled(elf: ElfFacts) -> Iterator[Evidence]:
         yield Evidence("native", "an ELF file that names no language", UNKNOWN, 30)
 
 
+_C_COMPILERS = re.compile(r"GCC: |Linker: |([A-Za-z]+ )?clang version ")
+
+
 def _made_by_gcc(elf: ElfFacts) -> bool:
     return bool(elf.comments) and all(text.startswith(("GCC:", "Linker:")) for text in elf.comments)
 
 
 def _is_plain_c(elf: ElfFacts) -> bool:
+    """A static file must name its compiler: many languages make small static files."""
     if _is_rust(elf) or ".text" not in elf.sections or "pydata" in elf.sections:
         return False
-    unwinds = ".gcc_except_table" in elf.sections
     if elf.interpreter is None:
-        return _made_by_gcc(elf) or (not unwinds and not elf.comments)
-    return not unwinds and _needs(elf, "libc.so", "libc.musl")
+        return _made_by_gcc(elf)
+    unwinds = ".gcc_except_table" in elf.sections
+    return not unwinds and _needs(elf, "libc.so", "libc.musl") and all(map(_C_COMPILERS.match, elf.comments))
 
 
 RANKS = (_loaded_runtime, _structure, _file_name, _content)

@@ -58,13 +58,17 @@ class Looker:
             listening=attempt("listening", process.listening, False),
             elf=elf_facts,
             environment=environment.tell(variables),
-            agents=agents.find(variables, words, (*loaded, *mapped)),
             secure=attempt("secure", lambda: process.secure(elf_facts.bits if elf_facts else 64), False),
         )
         facts = self._with_content(process, facts, identity)
-        version = self._version(process, facts, variables or {}, identity)
-        lacking = versions.lacks_agents(languages.judge(facts).language, facts, _TargetFiles(process))
-        return replace(facts, version=version, lacks_agents=lacking, unreadable=tuple(unreadable))
+        language = languages.judge(facts).language
+        return replace(
+            facts,
+            agents=agents.find(variables, words, (*loaded, *mapped), language),
+            version=self._version(process, language, facts, variables or {}, identity),
+            lacks_agents=versions.lacks_agents(language, facts, _TargetFiles(process)),
+            unreadable=tuple(unreadable),
+        )
 
     def _identity(self, process: Process) -> tuple[int, int]:
         with process.open_exe() as descriptor:
@@ -87,9 +91,13 @@ class Looker:
         return replace(facts, elf=replace(facts.elf, texts=self._texts[identity]))
 
     def _version(
-        self, process: Process, facts: ProcessFacts, variables: dict[str, str], identity: tuple[int, int] | None
+        self,
+        process: Process,
+        language: str,
+        facts: ProcessFacts,
+        variables: dict[str, str],
+        identity: tuple[int, int] | None,
     ) -> str | None:
-        language = languages.judge(facts).language
         key = (identity, language, facts.loaded, variables.get("PYTHON_VERSION"))
         if identity is None or key not in self._versions:
             self._versions[key] = versions.find(language, facts, variables, _TargetFiles(process))

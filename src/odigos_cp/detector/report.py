@@ -81,8 +81,10 @@ def _container(answer: Answer) -> dict[str, Any]:
 
 
 def agents_of(choice: Choice) -> tuple[str, ...]:
-    """Those of the process that speaks, and of the first one: a wrapper's environment reaches what it starts."""
-    return tuple(sorted({agent for facts in (choice.main, choice.first) if facts for agent in facts.agents}))
+    """Those of the process that speaks; where its environment is out of sight, also what the first one was given."""
+    main, first = choice.main, choice.first
+    witnesses = (main,) if main and main.environment.known else (main, first)
+    return tuple(sorted({agent for facts in witnesses if facts for agent in facts.agents}))
 
 
 def libc(facts: ProcessFacts) -> str | None:

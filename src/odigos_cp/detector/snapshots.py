@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from odigos_cp.detector import agents, choosing, environment, injectable, report, versions
+from odigos_cp.detector import agents, choosing, environment, injectable, languages, report, versions
 from odigos_cp.detector.facts import ElfFacts, ProcessFacts
 from odigos_cp.detector.procfs import DELETED
 
@@ -80,7 +80,7 @@ def facts_of(raw: Mapping[str, Any]) -> ProcessFacts:
     maps = tuple(path.removesuffix(DELETED) for path in raw.get("maps") or () if path.startswith("/"))
     loaded = tuple(path for path in maps if ".so" in path.rpartition("/")[2])
     variables = raw.get("environ") or None
-    return ProcessFacts(
+    seen = ProcessFacts(
         pid=raw["pid"],
         parent=raw.get("ppid") or 0,
         namespace_pids=tuple(raw.get("nspid") or ()),
@@ -92,10 +92,10 @@ def facts_of(raw: Mapping[str, Any]) -> ProcessFacts:
         listening=bool(raw.get("listen")),
         elf=_elf_of(raw.get("elf") or {}),
         environment=environment.tell(variables),
-        agents=agents.find(variables, words, maps),
         secure=bool(raw.get("at_secure")),
         unreadable=() if exe else ("exe",),
     )
+    return replace(seen, agents=agents.find(variables, words, maps, languages.judge(seen).language))
 
 
 def _elf_of(raw: Mapping[str, Any]) -> ElfFacts | None:
