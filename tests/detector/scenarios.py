@@ -390,6 +390,14 @@ def _node() -> tuple[Scenario, ...]:
             processes=3,
             **new,
         ),
+        Scenario("node-single-executable", "Node.js and its script in one file", ("/opt/sea/shop",), **new),
+        Scenario(
+            "bun-single-executable",
+            "Bun and its script in one file",
+            ("/opt/sea/bunapp",),
+            language="bun",
+            version="1.4.5",
+        ),
         Scenario("bun", "Bun", ("/opt/bun/bun", SERVER_JS), language="bun", version="1.4.5"),
         Scenario(
             "bun-renamed",
