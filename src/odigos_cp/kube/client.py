@@ -1,7 +1,8 @@
 """How does odigos-cp speak to the API server? One HTTP session, a deadline on every call, errors as types.
 
 Reads that the server sheds (429, 503 with Retry-After) are asked again within their deadline; writes never are: the
-controller that wanted them decides anew. Each write is noted where it is made (writes.py). Redirects are not followed.
+controller that wanted them decides anew, and what aiohttp itself would send again it may not (`_once`). Each write is
+noted where it is made (writes.py). Redirects are not followed.
 A refused token or an unknown certificate makes the access be read again (access.py); a watch that is open goes on.
 """
 
@@ -117,6 +118,23 @@ def _cut_off(making: asyncio.Task[ResponseHandler]) -> None:
         made.abort()
 
 
+class _Unanswered(aiohttp.ClientConnectionError):
+    """The connection ended after a write may have left."""
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp sends a PUT or DELETE again by itself when a connection that was kept turns out to be closed, for which
+    it goes by the type of the error: a write that may have happened gets another one."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise  # nothing has left
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if request.method == "GET":
+            raise
+        raise _Unanswered(_why(error)) from error
+
+
 class _Request(aiohttp.ClientRequest):
     """Asks the fence at the last moment: here the connection is there, and nothing has left yet."""
 
@@ -159,6 +177,7 @@ class Client:
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             request_class=_Request,
+            middlewares=(_once,),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"},
             auto_decompress=True,
