@@ -8,20 +8,35 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from odigos_cp.detector import examination
+from odigos_cp.detector import examination, languages, procfs
 from odigos_cp.detector.__main__ import main
+from odigos_cp.detector.examination import Subject
 from tests.detector.conftest import Ask
 from tests.detector.proctree import CONTAINER, GROUP, LIBJVM, POD, ProcTree
 
 RELEASE = 'JAVA_VERSION="17.0.21"\n'
 OTHER = CONTAINER[::-1]
 LAZILY = 2
+HIDE_ARGUMENTS = """
+import ctypes, os, sys
+begins = int(open("/proc/self/stat").read().rpartition(")")[2].split()[45])
+page = (begins + 4095) // 4096 * 4096
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+READ_WRITE, PRIVATE_FIXED = 3, 0x12
+got = libc.mmap(page, 4096, READ_WRITE, PRIVATE_FIXED, os.open(sys.argv[1] + "/page", os.O_RDONLY), 0)
+print("up" if got == page else "no", flush=True)
+sys.stdin.read()
+"""
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="mounting a file system needs root and /dev/fuse"
@@ -114,3 +129,51 @@ def test_an_executable_without_an_end_is_searched_within_bounds(proc: ProcTree, 
     answer = ask()
     assert time.monotonic() - began < examination.SILENCE_SECONDS + 2
     assert answer["version"] is None
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> Iterator[Path]:
+    """A file system whose file can be mapped, and whose content never comes."""
+    place = tmp_path / "silent"
+    place.mkdir()
+    program = Path(__file__).with_name("silent_files.py")
+    server = subprocess.Popen([sys.executable, str(program), str(place)], stdout=subprocess.PIPE)
+    try:
+        assert server.stdout is not None
+        if server.stdout.readline() != b"up\n":
+            pytest.skip("no FUSE here")
+        yield place
+    finally:
+        server.kill()
+        server.communicate(timeout=10)
+        ctypes.CDLL(None).umount2(str(place).encode(), LAZILY)
+
+
+def test_an_executable_whose_content_never_comes_costs_its_process_only(proc: ProcTree, silent: Path, ask: Ask) -> None:
+    """It can be opened and looked at: only reading never returns."""
+    proc.process(pid=100, exe=silent / "page")
+    proc.process(pid=101, parent=100, inside=7, maps=[LIBJVM], files={f"{LIBJVM[:20]}/release": RELEASE})
+    began = time.monotonic()
+    answer = ask()
+    assert (answer["verdict"], answer["version"]) == ("java", "17.0.21")
+    assert answer["error"] == "process 100 did not answer within 2 s"
+    assert time.monotonic() - began < examination.SILENCE_SECONDS + 2
+
+
+@pytest.mark.timeout(60)
+def test_arguments_on_a_file_that_never_answers_are_not_waited_for(silent: Path) -> None:
+    """A process that puts a page of such a file where its arguments stand: the kernel reads none of it for others."""
+    command = [sys.executable, "-c", HIDE_ARGUMENTS, str(silent), "x" * 16384]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        held = procfs.Process(process.pid, os.open(f"/proc/{process.pid}", os.O_PATH | os.O_DIRECTORY))
+        began = time.monotonic()
+        (facts,) = examination.examine([Subject(held, held.status())], began + 20).facts
+        held.close()
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+    assert languages.judge(facts).language == "python"
+    assert time.monotonic() - began < examination.SILENCE_SECONDS

@@ -14,7 +14,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -73,7 +72,7 @@ class _Program(ctypes.Structure):
 
 def confine(machine: str | None = None) -> bool:
     """From now on this process reads and answers only. False: the machine or its kernel knows no such filter."""
-    machine = machine or platform.machine()
+    machine = machine or os.uname().machine
     if machine not in MACHINES:
         return False
     raw = program(machine)
