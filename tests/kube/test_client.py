@@ -124,36 +124,6 @@ async def test_a_write_is_never_sent_twice() -> None:
         assert len(server.requests) == 1
 
 
-async def hang_up(request: web.Request) -> web.StreamResponse:
-    assert request.transport is not None
-    request.transport.close()
-    return web.Response()
-
-
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])
-async def test_a_write_on_a_kept_connection_that_the_server_closes_is_not_sent_again(method: str) -> None:
-    async with talking(listed(wire("a", 1)), hang_up, listed(wire("a", 1))) as (client, server):
-        await client.list_page(CONFIG_MAPS)
-        with pytest.raises(errors.Unreachable) as caught:
-            match method:
-                case "PUT":
-                    await client.replace(CONFIG_MAPS, key("a"), wire("a", 1))
-                case "DELETE":
-                    await client.delete(CONFIG_MAPS, key("a"))
-                case "PATCH":
-                    await client.apply(CONFIG_MAPS, wire("a", 1), manager="m")
-                case _:
-                    await client.create(CONFIG_MAPS, wire("a", 1))
-        assert not isinstance(caught.value, errors.NotSent)
-        assert [request[0] for request in server.requests] == ["GET", method]
-
-
-async def test_a_read_on_a_kept_connection_that_the_server_closes_is_sent_again() -> None:
-    async with talking(listed(), hang_up, listed(wire("a", 1))) as (client, _):
-        await client.list_page(CONFIG_MAPS)
-        assert len((await client.list_page(CONFIG_MAPS)).items) == 1
-
-
 async def test_a_name_is_one_segment_of_the_path_whatever_it_holds() -> None:
     async with talking(status(404)) as (client, server):
         with pytest.raises(errors.NotFound):
@@ -323,6 +293,28 @@ async def test_a_write_without_a_clear_answer_is_noted_as_one_that_may_have_happ
 async def test_a_write_that_is_given_up_on_may_have_happened_fault_17() -> None:
     (note,) = await noted("apply", streamed(60.0), timeout=0.1)
     assert note.ambiguous
+
+
+async def hang_up(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
+
+
+@pytest.mark.parametrize("verb", WRITES)
+async def test_a_write_on_a_kept_connection_that_the_server_closes_is_not_sent_again(verb: str) -> None:
+    async with talking(listed(), hang_up, listed()) as (client, server):
+        await client.list_page(CONFIG_MAPS)
+        with writes.noted() as notes, pytest.raises(errors.Unreachable):
+            await WRITES[verb](client)
+        assert len(server.requests) == 2
+        assert [note.ambiguous for note in notes] == [True]
+
+
+async def test_a_read_on_a_kept_connection_that_the_server_closes_is_sent_again() -> None:
+    async with talking(listed(), hang_up, listed(wire("a", 1))) as (client, _):
+        await client.list_page(CONFIG_MAPS)
+        assert len((await client.list_page(CONFIG_MAPS)).items) == 1
 
 
 @pytest.mark.parametrize("verb", WRITES)
