@@ -71,6 +71,7 @@ def test_a_report_that_fits_has_every_field_and_is_not_marked() -> None:
                 "libc": "musl",
                 "confidence": 100,
                 "secure": False,
+                "injectable": True,
                 "agents": ["datadog"],
                 "env": {"JAVA_TOOL_OPTIONS": "-Dx=1", "JAVA_VERSION": "17"},
                 "envKnown": True,

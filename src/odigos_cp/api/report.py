@@ -53,6 +53,8 @@ class Container(Part):
     libc: Literal["glibc", "musl", "static"] | None = None
     confidence: int = Field(ge=0, le=100)
     secure: bool = False
+    injectable: bool | None = None
+    """Whether a variable in the environment can bring an agent in; None: nothing speaks for the container."""
     agents: tuple[Word, ...] = Field(default=(), max_length=16, strict=False)
     env: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")], str] = Field(
         default={}, max_length=64

@@ -1,12 +1,14 @@
 """What does the detector answer? The JSON contract with the control plane, and its bounds.
 
     {"schema":1, "nonce":"..", "containers":[{"name":"app", "id":"<12 hex>", "verdict":"java", "version":"17.0.21",
-     "libc":"glibc", "confidence":100, "secure":false, "agents":[], "env":{"JAVA_TOOL_OPTIONS":".."}, "envKnown":true,
+     "libc":"glibc", "confidence":100, "secure":false, "injectable":true, "agents":[],
+     "env":{"JAVA_TOOL_OPTIONS":".."}, "envKnown":true,
      "evidence":[{"rule":"loaded-library", "saw":"/usr/lib/jvm/..", "says":"java", "weight":100}],
      "processes":2, "error":null}]}
 
 - `verdict` is one of `languages.VERDICTS`; unknown has a `reason`, one of `choosing.REASONS`, known has none.
 - `version` and `libc` are null where not known; `libc` is glibc, musl, static or null; `error` is a sentence or null.
+- `injectable`: whether a variable in the environment can bring an agent in; null where nothing speaks.
 - `envKnown` false: `env` may lack something that an instrumentation would have to extend.
 - The answer is ASCII and at most `limit` bytes. What does not fit is left out: evidence first, the weakest before the
   stronger, then environment values, the longest first, then whole containers from the end; `"truncated":true` tells it.
@@ -20,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from odigos_cp.detector import injectable
 from odigos_cp.detector.choosing import Choice
 from odigos_cp.detector.environment import EXTENDED
 from odigos_cp.detector.facts import ProcessFacts
@@ -67,6 +70,7 @@ def _container(answer: Answer) -> dict[str, Any]:
         "libc": libc(speaker) if speaker else None,
         "confidence": choice.confidence,
         "secure": bool(speaker and speaker.secure),
+        "injectable": injectable.is_injectable(choice.verdict, main) if main else None,
         "agents": list(agents_of(choice)),
         "env": dict(environment.shown) if environment else {},
         "envKnown": bool(environment and environment.known),
