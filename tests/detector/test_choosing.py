@@ -153,3 +153,9 @@ def test_an_application_that_is_given_a_managers_name_as_an_argument_is_none() -
     node = replace(process(5, "/usr/bin/node", LIBNODE), arguments=("node", "/app/server.js", "npm", "pm2"))
     python = replace(PYTHON, parent=5)
     assert choose([node, python]).verdict == "nodejs"
+
+
+def test_an_application_with_the_name_of_a_tool_is_an_application() -> None:
+    go = ElfFacts(go_version="go1.26.8")
+    assert choose([replace(process(5, "/app/logger"), elf=go)]).verdict == "go"
+    assert choose([replace(process(5, "/usr/bin/logger"), elf=go)]).reason == "noRuntime"

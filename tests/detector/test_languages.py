@@ -15,6 +15,7 @@ PYTHON = replace(PLAIN, sections=(".PyRuntime",), exports={"Py_BytesMain": 1})
 JAVA = replace(PLAIN, needed=("libjli.so",))
 GO = replace(PLAIN, sections=(".gopclntab", ".go.buildinfo"), go_version="go1.26.8")
 GCC = replace(PLAIN, comments=("GCC: (Debian 12.2.0-14+deb12u1) 12.2.0",))
+STATIC = replace(PLAIN, interpreter=None, needed=())
 FROZEN = replace(GCC, sections=(".text", "pydata"))
 RUST = replace(PLAIN, comments=("rustc version 1.95.0 (59807616e 2026-04-14)",))
 LIBJVM = "/opt/jre/lib/server/libjvm.so"
@@ -80,6 +81,29 @@ def process(
         pytest.param(process("/app/nginx", RUST), "rust", id="a Rust program whose file is named nginx"),
         pytest.param(process("/app/ruby", RUST), "rust", id="a Rust program whose file is named ruby"),
         pytest.param(process("/app/svc", GCC), "c", id="C"),
+        pytest.param(
+            process("/app/svc", replace(STATIC, comments=("clang version 22.1.8", "Linker: LLD 22.1.8"))),
+            "c",
+            id="C by clang, static",
+        ),
+        pytest.param(
+            process(
+                "/app/svc", replace(STATIC, sections=(".text", ".gcc_except_table"), comments=("clang version 22.1.8",))
+            ),
+            "unknown",
+            id="static, with exceptions, by clang: C++ or not",
+        ),
+        pytest.param(
+            process(
+                "/app/svc",
+                replace(STATIC, sections=(".text", ".gcc_except_table"), comments=("GCC: (Alpine 13.2.1) 13.2.1",)),
+            ),
+            "unknown",
+            id="static on musl, with exceptions: C++ or not",
+        ),
+        pytest.param(
+            process("/app/svc", replace(STATIC, comments=("Linker: LLD 22.1.8",))), "unknown", id="Zig is not C"
+        ),
         pytest.param(process("/app/svc", replace(PLAIN, comments=("ldc version 1.30.0",))), "unknown", id="D is not C"),
         pytest.param(
             process("/app/svc", replace(PLAIN, interpreter=None, needed=())),

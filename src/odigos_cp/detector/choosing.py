@@ -24,20 +24,24 @@ PROCESSES = 64
 
 _WRAPPERS = re.compile(
     # shells and what starts one program and waits
-    r"ash|bash|dash|ksh[0-9]*|mksh|sh|zsh|busybox[-.a-z0-9]*|toybox|coreutils|env|login|tini(-static)?|dumb-init|docker-init"
-    r"|catatonit|pause|systemd|my_init|gosu|su|su-exec|sudo|doas|runuser|setpriv|setsid|chroot|unshare|nsenter|nohup|nice"
-    r"|ionice|stdbuf|script|time|timeout|flock|chpst|softlimit|setuidgid|capsh|strace|ltrace|start-stop-daemon|daemonize"
+    r"ash|bash|dash|ksh[0-9]*|mksh|sh|zsh|busybox[-.a-z0-9]*|toybox|coreutils|tini(-static)?|dumb-init|docker-init|catatonit"
+    r"|pause|systemd|my_init|gosu|su-exec|runuser|setpriv|start-stop-daemon|daemonize"
     # supervisors that are nothing else
-    r"|s6-[-a-z0-9]+|runit|runit-init|runsv|runsvdir|svlogd|svscan|supervise|multilog|nosh|perp[a-z]+|monit|crond?|cronie|atd"
-    r"|anacron|fcron"
-    # tools that run beside an application
-    r"|cat|tail|head|tee|sleep|xargs|watch|inotifywait|inotifywatch|grep|sed|sort|less|more|top|htop|ps|find|rsync|cp|ls|find"
-    r"|curl|wget|nc|nc\.(openbsd|traditional)|ncat|netcat|socat|ssh|sshd|ssh-agent|gpg-agent|dbus-daemon|rsyslogd|syslogd"
-    r"|syslog-ng|logrotate|logger|tcpdump|dig|ping|openssl|git|make|vim?(\.[a-z]+)?|nano|screen|tmux|gdb|gdbserver|perf"
-    r"|[gmn]?awk|original-awk|psql|mysql|mariadb|redis-cli|valkey-cli"
+    r"|s6-[-a-z0-9]+|runit|runit-init|runsv|runsvdir|svlogd|svscan|supervise|multilog|monit|crond?|anacron|fcron"
     # parts of a runtime that are programs of their own
-    r"|epmd|erl_child_setup|inet_gethost|heart|jspawnhelper|chrome_crashpad_handler|chrome-sandbox"
+    r"|epmd|erl_child_setup|inet_gethost|jspawnhelper|chrome_crashpad_handler"
 )
+"""What starts or serves others, by its file, wherever it lies."""
+
+_TOOLS = re.compile(
+    r"(/usr(/local)?)?/s?bin/"
+    r"(env|login|su|sudo|doas|setsid|chroot|unshare|nsenter|nohup|nice|ionice|stdbuf|script|time|timeout|flock|chpst|softlimit"
+    r"|setuidgid|capsh|strace|ltrace|perf|cat|tail|head|tee|sleep|xargs|watch|inotifywait|inotifywatch|grep|sed|sort|less|more"
+    r"|top|htop|ps|find|rsync|cp|ls|curl|wget|nc|nc\.(openbsd|traditional)|ncat|netcat|socat|ssh|sshd|ssh-agent|gpg-agent"
+    r"|dbus-daemon|rsyslogd|syslogd|syslog-ng|logrotate|logger|tcpdump|dig|ping|openssl|git|make|vim?(\.[a-z]+)?|nano|screen"
+    r"|tmux|gdb|gdbserver|[gmn]?awk|original-awk|psql|mysql|mariadb|redis-cli|valkey-cli)"
+)
+"""Tools that run beside an application; elsewhere than in the system's directories such a name is an application's."""
 
 _MANAGER_FILES = re.compile(
     r"supervisord|supervisor\.supervisord|circusd|circus|honcho|honcho\.command|foreman|npm|npm-cli\.js|npx|npx-cli\.js"
@@ -142,8 +146,8 @@ def _file(facts: ProcessFacts) -> str:
 
 
 def is_wrapper(facts: ProcessFacts) -> bool:
-    """By its file."""
-    return _WRAPPERS.fullmatch(_file(facts)) is not None
+    """By its file; nothing of it is judged."""
+    return bool(_WRAPPERS.fullmatch(_file(facts)) or _TOOLS.fullmatch(program(facts)))
 
 
 def _stands_back(facts: ProcessFacts) -> bool:

@@ -306,21 +306,32 @@ def _compiled(elf: ElfFacts) -> Iterator[Evidence]:
         yield Evidence("native", "an ELF file that names no language", UNKNOWN, 30)
 
 
-_C_COMPILERS = re.compile(r"GCC: |Linker: |([A-Za-z]+ )?clang version ")
+_LINKER = "Linker: "
+_C_COMPILER = re.compile(r"GCC: |([A-Za-z]+ )?clang version ")
+_GCC_WITH_PROBES = re.compile(r"GCC: \((Debian|Ubuntu)|GCC: .*Red Hat")
+"""Whose C++ leaves `.stapsdt.base` where its library is linked in."""
 
 
 def _made_by_gcc(elf: ElfFacts) -> bool:
-    return bool(elf.comments) and all(text.startswith(("GCC:", "Linker:")) for text in elf.comments)
+    compilers = [text for text in elf.comments if not text.startswith(_LINKER)]
+    return bool(compilers) and all(text.startswith("GCC:") for text in compilers)
 
 
 def _is_plain_c(elf: ElfFacts) -> bool:
-    """A static file must name its compiler: many languages make small static files."""
+    """No tables of exceptions, which C++ has and C has not; but the GNU C library, linked in, brings some of its own.
+
+    A static file must name its compiler: many languages make small static files.
+    """
     if _is_rust(elf) or ".text" not in elf.sections or "pydata" in elf.sections:
         return False
-    if elf.interpreter is None:
-        return _made_by_gcc(elf)
+    compilers = [text for text in elf.comments if not text.startswith(_LINKER)]
+    if not all(map(_C_COMPILER.match, compilers)):
+        return False
     unwinds = ".gcc_except_table" in elf.sections
-    return not unwinds and _needs(elf, "libc.so", "libc.musl") and all(map(_C_COMPILERS.match, elf.comments))
+    if elf.interpreter is not None:
+        return not unwinds and _needs(elf, "libc.so", "libc.musl")
+    explained = "__libc_IO_vtables" in elf.sections and any(map(_GCC_WITH_PROBES.match, compilers))
+    return bool(compilers) and (explained or not unwinds)
 
 
 RANKS = (_loaded_runtime, _structure, _file_name, _content)
