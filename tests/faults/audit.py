@@ -6,6 +6,7 @@ Each replica has a user of its own, so a request is its writer's. The log is wri
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.proxy import WRITES, kind_of_write
+
+BLOCK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,19 @@ class AuditLog:
 
     @property
     def position(self) -> int:
-        return self._path.stat().st_size if self._path.exists() else 0
+        """Where the last whole line ends: the next one may be half written."""
+        if not self._path.exists():
+            return 0
+        with self._path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end > 0:
+                start = max(0, end - BLOCK_BYTES)
+                file.seek(start)
+                newline = file.read(end - start).rfind(b"\n")
+                if newline >= 0:
+                    return start + newline + 1
+                end = start
+        return 0
 
     def entries(self, since: int = 0) -> list[Entry]:
         return list(self._read(since))

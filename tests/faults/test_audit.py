@@ -38,6 +38,14 @@ def test_a_log_that_is_not_there_yet_is_empty(log: Path) -> None:
     assert AuditLog(log).position == 0
 
 
+@pytest.mark.parametrize("half", [b"", b'{"half', b"x" * 200_000])
+def test_a_position_is_never_within_a_line_although_one_may_be_half_written(log: Path, half: bytes) -> None:
+    log.write_bytes(line() + half)
+    assert AuditLog(log).position == len(line())
+    log.write_bytes(half)
+    assert AuditLog(log).position == 0
+
+
 def test_half_a_line_is_no_entry_until_its_rest_has_come(log: Path) -> None:
     whole = line(user="b")
     log.write_bytes(line() + whole[:-1])
