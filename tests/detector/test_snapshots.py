@@ -86,6 +86,15 @@ def test_a_directory_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.Ca
     assert "none" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": "x", "processes": [7]}', "\xff", '{"id": "x"'])
+def test_a_file_that_is_no_snapshot_is_told_and_the_others_are_judged(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text, encoding="latin-1")
+    (tmp_path / "b.json").write_text(json.dumps(SNAPSHOTS["nginx"]))
+    odd, nginx = snapshots.judge_all(str(tmp_path))
+    assert (odd["id"], odd["language"], odd["reason"]) == ("a", "unknown", "unreadable")
+    assert nginx["language"] == "nginx"
+
+
 @pytest.mark.parametrize(
     "process",
     [

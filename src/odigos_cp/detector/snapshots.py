@@ -7,10 +7,11 @@ Files in a directory are read in the order of their names, and each gives one li
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from odigos_cp.detector import agents, choosing, environment, injectable, languages, report, versions
@@ -38,12 +39,16 @@ MARKS: Mapping[str, tuple[str, ...]] = {
 
 
 def judge_all(directory: str) -> Iterator[dict[str, Any]]:
-    """One answer a file."""
-    for path in sorted(each for each in Path(directory).iterdir() if each.suffix == ".json"):
-        with path.open("rb") as file:
-            snapshot = json.loads(file.read(_FILE_LIMIT))
-        if "processes" in snapshot:
-            yield judge(snapshot)
+    """One answer a file; of one that is no snapshot, that it cannot be read."""
+    for name in sorted(name for name in os.listdir(directory) if name.endswith(".json")):
+        with open(os.path.join(directory, name), "rb") as file:
+            raw = file.read(_FILE_LIMIT)
+        try:
+            yield judge(json.loads(raw))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            nothing = choosing.Choice(languages.UNKNOWN, 0, (), choosing.UNREADABLE, None, None)
+            print(f"{name} is no snapshot: {type(error).__name__}: {error}", file=sys.stderr)
+            yield _told(name.removesuffix(".json"), nothing, None, None)
 
 
 def judge(snapshot: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,8 +62,12 @@ def judge(snapshot: Mapping[str, Any]) -> dict[str, Any]:
         kept = RecordedFiles(raw)
         version = versions.find(choice.verdict, main, raw.get("environ") or {}, kept)
         main = replace(main, lacks_agents=versions.lacks_agents(choice.verdict, main, kept))
+    return _told(snapshot["id"], choice, main, version)
+
+
+def _told(name: str, choice: choosing.Choice, main: ProcessFacts | None, version: str | None) -> dict[str, Any]:
     return {
-        "id": snapshot["id"],
+        "id": name,
         "language": choice.verdict,
         "version": version if _is_exact(choice.verdict, version) else None,
         "pid": main.pid if main else None,
