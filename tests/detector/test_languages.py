@@ -66,7 +66,7 @@ def process(
             process("/app/svc", replace(PLAIN, sections=(".svm_heap",))), "graalvm-native", id="a native image"
         ),
         pytest.param(
-            process("/app/svc", replace(RUST, exports={"napi_create_function": 1})),
+            process("/app/svc", replace(RUST, exports={"napi_create_function": 1, "_ZN2v8": 120})),
             "unknown",
             id="a program made by Bun",
         ),
@@ -74,6 +74,14 @@ def process(
             process("/app/svc", replace(RUST, exports={"napi_create_function": 1}, texts={"deno": "2.9.6"})),
             "deno",
             id="a program made by Deno",
+        ),
+        pytest.param(
+            process("/app/svc", replace(RUST, exports={"napi_create_function": 145})),
+            "deno",
+            id="Deno by its structure",
+        ),
+        pytest.param(
+            process("/app/svc", replace(GCC, exports={"napi_create_function": 145})), "unknown", id="some other engine"
         ),
         pytest.param(
             process("/app/svc", replace(RUST, sections=(".bun",))), "bun", id="a program made by Bun, in a section"

@@ -250,11 +250,7 @@ def _content(facts: ProcessFacts) -> Iterator[Evidence]:
         yield Evidence("content", "Substrate VM", "graalvm-native", 85)
         return
     if "napi_create_function" in elf.exports or "_ZN2v8" in elf.exports:
-        engine = "bun" if "_ZN2v8" in elf.exports else "deno"
-        if engine in elf.texts:
-            yield Evidence("content", f"{engine} {elf.texts[engine]}", engine, 85)
-        else:
-            yield Evidence("exported-names", "a JavaScript engine that is not Node.js", UNKNOWN, 40)
+        yield _engine(elf)
         return
     if _is_rust(elf):
         yield Evidence("compiler", _rust_comment(elf) or "sources of Rust's standard library", "rust", 80)
@@ -263,6 +259,16 @@ def _content(facts: ProcessFacts) -> Iterator[Evidence]:
         yield Evidence("another-runtime", other, UNKNOWN, 40)
         return
     yield from _compiled(elf)
+
+
+def _engine(elf: ElfFacts) -> Evidence:
+    """Of a program that offers Node.js' native interface and is not Node.js. Bun offers V8's too, Deno is Rust."""
+    engine = "bun" if "_ZN2v8" in elf.exports else "deno"
+    if engine in elf.texts:
+        return Evidence("content", elf.texts[engine], engine, 85)
+    if engine == "deno" and _rust_comment(elf):
+        return Evidence("exported-names", "Node.js' native interface, in Rust", engine, 60)
+    return Evidence("exported-names", "a JavaScript engine that is not Node.js", UNKNOWN, 40)
 
 
 def _other_runtime(facts: ProcessFacts) -> str | None:
