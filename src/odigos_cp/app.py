@@ -27,7 +27,7 @@ from odigos_cp.api.destination import DESTINATIONS
 from odigos_cp.api.meta import Kind
 from odigos_cp.api.rules import ACTIONS, RULES
 from odigos_cp.api.source import SOURCES
-from odigos_cp.controllers import scheduler
+from odigos_cp.controllers import scheduler, validity
 from odigos_cp.controllers.applying import Applier
 from odigos_cp.controllers.autoscaler import config, groups, traffic
 from odigos_cp.controllers.instrumentor import detection, discovery, injection, rollout, rules, webhook
@@ -94,6 +94,7 @@ def build(settings: Settings, stores: Stores, client: Client) -> Parts:
         for module in (groups, config):
             controllers.extend(module.build(stores, applier, settings))
         services["traffic"] = traffic.build(stores, applier, client, settings)
+    controllers.extend(validity.build(stores, applier, settings))
     return Parts(controllers, services)
 
 
@@ -178,6 +179,7 @@ def _ui(
                 queue_depth=c.status.queue_depth,
                 last_success=c.status.last_success,
                 last_error=c.status.last_error,
+                waiting=c.status.waiting,
             )
             for c in parts.controllers
         ]

@@ -18,7 +18,7 @@ from odigos_cp.api.builtin import NAMESPACES, PODS, WORKLOADS, Pod, Workload
 from odigos_cp.api.builtin import Namespace as ClusterNamespace
 from odigos_cp.api.collectors import GROUPS, CollectorsGroup
 from odigos_cp.api.destination import DESTINATIONS, Destination
-from odigos_cp.api.meta import Condition
+from odigos_cp.api.meta import Condition, Key, Kind, Unreadable
 from odigos_cp.api.source import SOURCES, Source
 from odigos_cp.kube import clock
 from tests import builders
@@ -168,6 +168,7 @@ class World:
     destinations: Sequence[Destination] = ()
     groups: Sequence[CollectorsGroup] = ()
     sources: Sequence[Source] = field(default=())
+    unreadable: Sequence[tuple[Kind[Any], Unreadable]] = ()
 
     def fill(self, cluster: FakeCluster) -> None:
         names = dict.fromkeys([*SYSTEM, "default", *self.namespaces, *(app.namespace for app in self.apps)])
@@ -190,6 +191,13 @@ class World:
         cluster.fill(DESTINATIONS, *self.destinations)
         cluster.fill(GROUPS, *self.groups)
         cluster.sync_all()
+        for of, each in self.unreadable:
+            cluster.stores[of].pass_over(each)
+
+
+def misfit(name: str, why: str, namespace: str = "odigos-system") -> Unreadable:
+    """An object that cannot be understood."""
+    return Unreadable(Key(namespace, name), "900", f"uid-{name}", why=why)
 
 
 def _condition(type_: str, status: str, reason: str, message: str, at: str) -> Condition:
@@ -488,6 +496,7 @@ def broken() -> World:
             ),
             NODE,
         ],
+        unreadable=[(DESTINATIONS, misfit("grafana", "spec.signals[0] must be 'TRACES', 'METRICS' or 'LOGS'"))],
     )
 
 
@@ -516,6 +525,7 @@ def hostile() -> World:
         apps=[app, App("shop", "a" * 63, pods=1), App("b" * 63, "x", wanted=False)],
         destinations=[sick],
         groups=[GATEWAY],
+        unreadable=[(DESTINATIONS, misfit("m" * 63, f"spec.data.{HOSTILE} must be a valid string"))],
     )
 
 

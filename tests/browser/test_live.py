@@ -9,12 +9,13 @@ from playwright.sync_api import Browser, Page, expect
 
 from odigos_cp.api.application import APPLICATIONS
 from odigos_cp.api.builtin import DEPLOYMENTS, PODS
+from odigos_cp.api.destination import DESTINATIONS
 from odigos_cp.api.meta import Key
 from odigos_cp.web import events
 from tests.browser import chromium
 from tests.browser.chromium import Heard
 from tests.browser.pages import Destinations, Sources, dialog, open_page, wait_live
-from tests.browser.scenarios import App
+from tests.browser.scenarios import App, misfit
 from tests.browser.serving import Served
 from tests.builders import workload
 
@@ -130,3 +131,20 @@ def test_a_form_survives_a_restart_of_the_server(page: Page, served: Served, hea
     expect(destinations.field("Endpoint")).to_have_value("jaeger:4317")
     destinations.submit()
     destinations.expect_state("OTLP gRPC", "pending")
+
+
+def test_what_cannot_be_understood_is_named_on_every_page_until_it_is_corrected_fault_54(
+    page: Page, served: Served
+) -> None:
+    open_page(page, served.url, "/destinations/")
+    notice = page.get_by_role("status").filter(has_text="cannot be understood")
+    expect(notice).to_have_count(0)
+    broken = misfit("jaeger", "spec.type is missing")
+    served.do(lambda cluster: cluster.stores[DESTINATIONS].pass_over(broken))
+    expect(notice).to_contain_text("1 object cannot be understood")
+    expect(notice).to_contain_text("Destination odigos-system/jaeger: spec.type is missing.")
+    expect(notice).to_contain_text("kubectl edit destinations.odigos.io -n odigos-system jaeger")
+    open_page(page, served.url, "/sources/")
+    expect(notice).to_be_visible()
+    served.do(lambda cluster: cluster.stores[DESTINATIONS].remove(broken.key, "901"))
+    expect(notice).to_have_count(0)

@@ -1,13 +1,16 @@
 """Fault 54: custom resources that do not fit: of a wrong form, huge, many, or of strange words.
 
 Each is said to be so, and nobody else has less of it. Those of a wrong form can only be there from a time when their
-definition was looser: they are named in the log and counted, and left as they are.
+definition was looser. They say it themselves, by a condition; but the API server applies nothing to an object whose
+fields are of other types than its definition now says: these are named in the log, in /metrics and in the UI only.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import urllib.error
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +22,7 @@ from tests.faults.oracles import eventually
 from tests.faults.rig import CRDS, Rig
 from tests.faults.stage import Reference, Stage
 from tests.faults.story import API
+from tests.replicas import Replica
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
@@ -36,7 +40,17 @@ WRONG: dict[str, Any] = {
     "data-is-nested": {"spec": {"type": "debug", "data": {"a": {"b": {"c": []}}}}},
     "status-is-text": {"spec": {"type": "debug"}, "status": "fine"},
     "conditions-are-a-map": {"spec": {"type": "debug"}, "status": {"conditions": {"a": 1}}},
+    "strange-key": {"spec": {"type": "debug", "data": {"\u202e\u0000\n<b>": 7}}},
+    "strange-enum": {"spec": {"type": "debug", "signals": ["\u202eSMELLS\u0000"]}},
 }
+SAYING = {
+    "no-spec": "spec is missing",
+    "spec-is-null": "spec is missing",
+    "no-type": "spec.type is missing",
+    "unknown-enum": "spec.signals[0] must be 'TRACES', 'METRICS' or 'LOGS'",
+    "strange-enum": "spec.signals[0] must be 'TRACES', 'METRICS' or 'LOGS'",
+}
+"""Those that the API server applies a condition to, and what is wrong with them."""
 STRANGE = (
     "\u202eDEBUG",
     "\u0000nul",
@@ -48,25 +62,29 @@ STRANGE = (
 
 
 @contextmanager
-def loose(rig: Rig) -> Iterator[None]:
-    """The definition accepts everything, and then again what it should."""
+def loose(rig: Rig, *parts: str) -> Iterator[None]:
+    """The definition accepts everything in these parts, and then again what it should."""
     open_ = copy.deepcopy(TIGHT)
     for version in open_["spec"]["versions"]:
-        version["schema"] = {
-            "openAPIV3Schema": {
-                "type": "object",
-                "properties": {"spec": anything(), "status": anything()},
-            }
-        }
+        schema = version["schema"]["openAPIV3Schema"]
+        schema["properties"] |= {part: {"x-kubernetes-preserve-unknown-fields": True} for part in parts}
+        schema.pop("required")
     rig.apply(open_)
     try:
         yield
     finally:
         rig.apply(TIGHT)
+        eventually(lambda: is_refused(rig), "the definition is tight again")
 
 
-def anything() -> dict[str, Any]:
-    return {"x-kubernetes-preserve-unknown-fields": True}
+def is_refused(rig: Rig) -> bool:
+    body = {"apiVersion": API, "kind": "Destination", "metadata": {"name": "x", "namespace": "default"}, "spec": "text"}
+    try:
+        rig.call("POST", f"/apis/{API}/namespaces/default/destinations?dryRun=All", body)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    return False
 
 
 def destination(stage: Stage, name: str, **body: Any) -> dict[str, Any]:
@@ -85,21 +103,39 @@ def delete_all(stage: Stage, but: str) -> None:
     stage.rig.call("DELETE", f"{path}?fieldSelector=metadata.name!={but}")
 
 
-def told(stage: Stage) -> dict[str, tuple[str, str]]:
-    """Status and reason of Configured, by destination."""
+def told(stage: Stage, type_: str = "Configured") -> dict[str, tuple[str, str]]:
+    """Status and reason of a condition, by destination."""
+    return {name: (c["status"], c["reason"]) for name, c in conditions(stage, type_).items()}
+
+
+def conditions(stage: Stage, type_: str) -> dict[str, dict[str, Any]]:
+    """The conditions of a type, by destination, as far as there are conditions."""
     items = stage.rig.call("GET", f"/apis/{API}/namespaces/{stage.story.system}/destinations")["items"]
     return {
-        item["metadata"]["name"]: (c["status"], c["reason"])
+        item["metadata"]["name"]: condition
         for item in items
-        for c in item.get("status", {}).get("conditions", [])
-        if c["type"] == "Configured"
+        if isinstance(status := item.get("status", {}), dict) and isinstance(status.get("conditions", []), list)
+        for condition in status.get("conditions", [])
+        if condition["type"] == type_
     }
+
+
+def unreadable(replica: Replica) -> dict[str, dict[str, Any]]:
+    """What the UI names, by name."""
+    status, body = replica.get("/api/meta", replica.ui)
+    assert status == 200
+    return {one["name"]: one for one in json.loads(body)["unreadable"]}
+
+
+def edit(stage: Stage, name: str, **body: Any) -> None:
+    path = f"/apis/{API}/namespaces/{stage.story.system}/destinations/{name}"
+    stage.rig.call("PATCH", path, body, "application/merge-patch+json")
 
 
 def test_fault_54_objects_of_a_wrong_form_are_named_and_nobody_else_is_affected(
     stage: Stage, reference: Reference
 ) -> None:
-    with loose(stage.rig):
+    with loose(stage.rig, "spec", "status"):
         eventually(lambda: is_accepted(stage), "the definition is loose")
     stage.story.add_destination()
     replica = stage.start()
@@ -107,11 +143,71 @@ def test_fault_54_objects_of_a_wrong_form_are_named_and_nobody_else_is_affected(
     named = {line["key"].partition("/")[2] for line in replica.events("object_undecodable")}
     assert named == set(WRONG)
     assert replica.metric('odigos_kube_undecodable_total{resource="destinations.odigos.io"}') >= len(WRONG)
+    stage.story.until(lambda: len(conditions(stage, "Valid")) == len(SAYING), "each says so itself that can")
+    said = conditions(stage, "Valid")
+    for name, why in SAYING.items():
+        assert (said[name]["status"], said[name]["reason"]) == ("False", "Invalid")
+        assert said[name]["message"] == (
+            f"odigos-cp cannot understand this Destination: {why}. Correct or delete it; "
+            "until then odigos-cp does as if it were not there."
+        )
+    shown = unreadable(replica)
+    assert {name: one["why"] for name, one in shown.items()}.items() >= SAYING.items()
+    assert shown.keys() == WRONG.keys()
+    assert all(one["why"].isprintable() for one in shown.values())
+    untold = Counter(line["key"] for line in replica.events("reconcile_terminal"))
+    where = f"{stage.story.system}/destinations"
+    assert untold == {f"{where}/{name}": 1 for name in WRONG.keys() - SAYING.keys()}
+    assert replica.metric("odigos_untold_total") == len(untold)
+    stage.wait_quiet()
+    for name in WRONG:
+        correct(stage, name)
+    stage.story.until(lambda: not unreadable(replica), "none is named any more")
+    stage.story.until(lambda: not conditions(stage, "Valid"), "what was said is taken back")
+    stage.story.until(lambda: told(stage).keys() == {"debug", *WRONG}, "and each has a condition as the others have")
     delete_all(stage, but="debug")
     stage.assert_state(reference.instrumented)
     stage.story.take_back_and_wait()
     stage.assert_state(reference.back)
     stage.assert_no_complaints()
+
+
+def correct(stage: Stage, name: str) -> None:
+    spec = {"type": "debug", "signals": ["TRACES"], "disabled": True}
+    path = f"/apis/{API}/namespaces/{stage.story.system}/destinations/{name}"
+    if "status" in WRONG[name]:  # a wrong status is passed on as it is, whoever writes the rest
+        stage.rig.call("PATCH", f"{path}/status", {"status": None}, "application/merge-patch+json")
+    found = stage.rig.call("GET", path)
+    stage.rig.call("PUT", path, found | {"spec": spec})
+
+
+def test_fault_54_what_was_understood_of_an_object_holds_while_it_cannot_be_understood(
+    stage: Stage, reference: Reference
+) -> None:
+    replica = stage.start()
+    stage.story.instrument()
+    stage.wait_quiet()
+    with loose(stage.rig, "spec"):
+        eventually(lambda: is_edited(stage), "the definition is loose")
+    stage.story.until(lambda: told(stage, "Valid") == {"debug": ("False", "Invalid")}, "it says so itself")
+    assert conditions(stage, "Valid")["debug"]["message"].endswith("goes on with what it last understood of it.")
+    assert unreadable(replica)["debug"]["known"]
+    assert told(stage)["debug"] == ("True", "Configured")
+    stage.wait_quiet()
+    edit(stage, "debug", spec={"signals": ["TRACES"]})
+    stage.story.until(lambda: not conditions(stage, "Valid"), "what was said is taken back")
+    assert not unreadable(replica)
+    stage.assert_state(reference.instrumented)
+    stage.assert_no_complaints()
+
+
+def is_edited(stage: Stage) -> bool:
+    try:
+        edit(stage, "debug", spec={"signals": ["SMELLS"]})
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+    return True
 
 
 def is_accepted(stage: Stage) -> bool:

@@ -13,7 +13,7 @@ from odigos_cp.api.builtin import DEPLOYMENTS, NAMESPACES, PODS
 from odigos_cp.api.collectors import GROUPS
 from odigos_cp.api.configuration import CONFIGURATIONS
 from odigos_cp.api.destination import DESTINATIONS
-from odigos_cp.api.meta import SYSTEM_NAMESPACE, Key
+from odigos_cp.api.meta import SYSTEM_NAMESPACE, Key, Unreadable
 from odigos_cp.api.source import SOURCES
 from odigos_cp.kube import errors
 from odigos_cp.web import routes
@@ -95,6 +95,36 @@ async def test_meta_says_who_we_are_and_what_runs(api: httpx.AsyncClient) -> Non
     assert (said["clusterVersion"], said["leader"], said["boot"]) == ("v1.36.2", True, "boot1")
     assert said["syncedKinds"] == said["kinds"]
     assert said["tasks"][0]["name"] == "scheduler"
+
+
+async def test_meta_names_what_cannot_be_understood_and_browsers_are_told_fault_54(
+    api: httpx.AsyncClient, cluster: FakeCluster, hub: Hub
+) -> None:
+    before = hub.version("meta")
+    where = Key(SYSTEM_NAMESPACE, "jaeger")
+    cluster.stores[DESTINATIONS].pass_over(Unreadable(where, "900", why="spec.type is missing"))
+    assert hub.version("meta") > before
+    said = (await api.get("/api/meta")).json()
+    assert said["unreadableCount"] == 1
+    assert said["unreadable"] == [
+        {
+            "kind": "Destination",
+            "namespace": SYSTEM_NAMESPACE,
+            "name": "jaeger",
+            "why": "spec.type is missing",
+            "known": False,
+            "kubectl": "kubectl edit destinations.odigos.io -n odigos-system jaeger",
+        }
+    ]
+
+
+async def test_of_many_that_cannot_be_understood_meta_names_some_and_says_how_many(
+    api: httpx.AsyncClient, cluster: FakeCluster
+) -> None:
+    for n in range(100):
+        cluster.stores[SOURCES].pass_over(Unreadable(Key("shop", str(n)), str(900 + n), why="spec is missing"))
+    said = (await api.get("/api/meta")).json()
+    assert (len(said["unreadable"]), said["unreadableCount"]) == (routes.UNREADABLE_SHOWN, 100)
 
 
 async def test_the_list_has_namespaces_rows_counts_and_a_sentence(api: httpx.AsyncClient) -> None:

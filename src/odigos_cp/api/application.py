@@ -10,6 +10,7 @@ writer is a field manager of its own, so that one writer's apply never takes awa
 | status.collector, condition CollectorAssigned | scheduler (odigos-scheduler) |
 | status.injection, condition AgentEnabled | instrumentor/injection (odigos-instrumentor-injection) |
 | status.rollout, conditions RolledOut, PodsInjected | instrumentor/rollout (odigos-instrumentor-rollout) |
+| condition Valid, while it cannot be understood | instrumentor/validity (odigos-instrumentor-validity) |
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@
 | spec, status.ready, endpoint, replicas, conditions Deployed, Ready | autoscaler/groups (odigos-autoscaler-groups) |
 | status.configHash, receiverSignals, condition ConfigValid | autoscaler/config (odigos-autoscaler-config) |
 | status.load | autoscaler/traffic (odigos-autoscaler-traffic) |
+| condition Valid, while it cannot be understood | autoscaler/validity (odigos-autoscaler-validity) |
 """
 
 from __future__ import annotations

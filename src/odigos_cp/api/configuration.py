@@ -3,7 +3,8 @@
 | field | writer |
 |---|---|
 | spec | the user (`odigos-ui` for the UI) |
-| status.effective, conditions | instrumentor/discovery (odigos-instrumentor-discovery) |
+| status.effective, condition InUse | instrumentor/discovery (odigos-instrumentor-discovery) |
+| condition Valid, while it cannot be understood | instrumentor/validity (odigos-instrumentor-validity) |
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 |---|---|
 | spec | the user, or the UI for the user (`odigos-ui`) |
 | condition Configured | autoscaler/config (odigos-autoscaler-config) |
+| condition Valid, while it cannot be understood | autoscaler/validity (odigos-autoscaler-validity) |
 | status.throughput, status.lastError, condition Delivering | autoscaler/traffic (odigos-autoscaler-traffic) |
 """
 

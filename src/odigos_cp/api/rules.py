@@ -6,7 +6,8 @@ The shapes are final; the effect of some comes with later issues. Until then the
 | field | writer |
 |---|---|
 | spec | the user (`odigos-ui` for the UI) |
-| status.conditions | InstrumentationRule: instrumentor; Action: autoscaler |
+| condition Applied | InstrumentationRule: instrumentor/rules; Action: autoscaler/config |
+| condition Valid, while it cannot be understood | instrumentor/validity; autoscaler/validity |
 """
 
 from __future__ import annotations

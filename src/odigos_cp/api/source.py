@@ -3,7 +3,8 @@
 | field | writer |
 |---|---|
 | spec | the user, or the UI for the user (`odigos-ui`) |
-| status.conditions | instrumentor/discovery |
+| condition Matched | instrumentor/discovery (odigos-instrumentor-discovery) |
+| condition Valid, while it cannot be understood | instrumentor/validity (odigos-instrumentor-validity) |
 """
 
 from __future__ import annotations

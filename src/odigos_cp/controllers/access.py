@@ -60,6 +60,11 @@ TABLE: tuple[Right, ...] = (
     right("instrumentor/discovery", CONFIGURATIONS, "create"),
     right("instrumentor/discovery", CONFIGURATIONS, "patch", subresource="status"),
     right("instrumentor/rules", RULES, "patch", everywhere=True, subresource="status"),
+    *(
+        right("instrumentor/validity", kind, "patch", everywhere=True, subresource="status")
+        for kind in (SOURCES, RULES, APPLICATIONS)
+    ),
+    right("instrumentor/validity", CONFIGURATIONS, "patch", subresource="status"),
     right("instrumentor", APPLICATIONS, "patch", everywhere=True, subresource="status"),
     right("instrumentor/detection", builtin.PODS, "create", "delete"),
     *(right("instrumentor/rollout", kind, "patch", everywhere=True) for kind in builtin.WORKLOADS.values()),
@@ -76,6 +81,8 @@ TABLE: tuple[Right, ...] = (
     right("autoscaler/config", builtin.CONFIG_MAPS, "create", "delete"),
     right("autoscaler/config", DESTINATIONS, "patch", subresource="status"),
     right("autoscaler/config", ACTIONS, "patch", everywhere=True, subresource="status"),
+    right("autoscaler/validity", ACTIONS, "patch", everywhere=True, subresource="status"),
+    *(right("autoscaler/validity", kind, "patch", subresource="status") for kind in (DESTINATIONS, GROUPS)),
     right("autoscaler/traffic", DESTINATIONS, "patch", subresource="status"),
     right("autoscaler/traffic", builtin.PODS, "get", subresource="log"),
     right("ui", SOURCES, *APPLY, "delete", everywhere=True),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from odigos_cp.api.meta import Condition, CustomResource, Key, Kind
+from odigos_cp.api.meta import Condition, CustomResource, Key, Kind, key_of
 
 Json = Mapping[str, Any]
 
@@ -91,13 +91,15 @@ def apply_status(
     status = {name: value for name, value in wanted.items() if value is not None}
     if told:
         status["conditions"] = told
-    return (Apply(kind, _identity(kind, resource) | {"status": status}, manager, subresource="status"),)
+    body = identity(kind, key_of(resource), resource.metadata.uid) | {"status": status}
+    return (Apply(kind, body, manager, subresource="status"),)
 
 
-def _identity(kind: Kind[Any], resource: CustomResource) -> dict[str, Any]:
-    metadata = {"name": resource.metadata.name, "uid": resource.metadata.uid}
+def identity(kind: Kind[Any], key: Key, uid: str) -> dict[str, Any]:
+    """The beginning of a body that is for that very object."""
+    metadata = {"name": key.name, "uid": uid}
     if kind.namespaced:
-        metadata["namespace"] = resource.metadata.namespace
+        metadata["namespace"] = key.namespace
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
 
 

@@ -29,7 +29,7 @@ from odigos_cp.api.builtin import Namespace, Pod, Workload
 from odigos_cp.api.collectors import CollectorsGroup
 from odigos_cp.api.configuration import ALWAYS_IGNORED_NAMESPACES, OdigosConfiguration
 from odigos_cp.api.destination import DESTINATIONS, Destination, DestinationCondition
-from odigos_cp.api.meta import INJECTED_ANNOTATION, INSTRUMENTED_LABEL, Condition, Key, Kind, find_condition
+from odigos_cp.api.meta import INJECTED_ANNOTATION, INSTRUMENTED_LABEL, Condition, Key, Kind, Unreadable, find_condition
 from odigos_cp.api.source import SOURCES, Source
 from odigos_cp.web import advice, wishes
 from odigos_cp.web.views import (
@@ -45,6 +45,7 @@ from odigos_cp.web.views import (
     NamespaceView,
     PlannedApplicationView,
     SwitchPlanView,
+    UnreadableView,
 )
 
 CHAIN: tuple[ApplicationCondition, ...] = tuple(ApplicationCondition)
@@ -437,6 +438,19 @@ def kubectl(change: wishes.Switch) -> str:
     if change.body is not None:
         commands.append(apply_command(change.body))
     return "\n".join(commands)
+
+
+def unreadable(kind: Kind[Any], found: Unreadable, is_known: bool) -> UnreadableView:
+    key = found.key
+    where = f"-n {shlex.quote(key.namespace)} " if kind.namespaced else ""
+    return UnreadableView(
+        kind=kind.kind,
+        namespace=key.namespace,
+        name=key.name,
+        why=found.why,
+        known=is_known,
+        kubectl=f"kubectl edit {kind} {where}{shlex.quote(key.name)}",
+    )
 
 
 def delete_command(kind: Kind[Any], key: Key) -> str:

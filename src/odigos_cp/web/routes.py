@@ -65,6 +65,8 @@ READ_KINDS: tuple[Kind[Any], ...] = (
 )
 """What the application pages are made of."""
 
+UNREADABLE_SHOWN = 20
+"""More than that nobody corrects by hand at once."""
 MARKED_PODS = "odigos-marked"
 """Index of the pods whose template carries our label."""
 
@@ -127,6 +129,9 @@ class Api:
 
     async def meta(self, request: Request) -> Response:
         synced, kinds = self._stores.synced()
+        found = [
+            (store.kind, each, key in store) for store in self._stores.all() for key, each in store.unreadable.items()
+        ]
         view = MetaView(
             version=self._info.version,
             cluster_version=self._info.cluster_version,
@@ -136,6 +141,8 @@ class Api:
             synced_kinds=synced,
             kinds=kinds,
             tasks=list(self._info.tasks()),
+            unreadable=[presenting.unreadable(*each) for each in found[:UNREADABLE_SHOWN]],
+            unreadable_count=len(found),
         )
         return _json(_encode(view), {"cache-control": "no-store"})
 
@@ -383,6 +390,8 @@ def watch(stores: Stores, hub: Hub) -> None:
     stores[PODS].subscribe(hub.handler("sources", matters=_matters))
     stores[DESTINATIONS].subscribe(hub.handler("destinations"))
     stores[GROUPS].subscribe(hub.handler("collectors"))
+    for store in stores.all():
+        store.on_unreadable(hub.handler("meta"))
 
 
 def _matters(change: Any) -> bool:

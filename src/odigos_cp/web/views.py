@@ -41,8 +41,20 @@ class TaskView(View):
     name: str
     running: bool
     queue_depth: int = 0
+    waiting: int = Field(default=0, description="Objects that wait until their own writes are seen.")
     last_success: str = ""
     last_error: str = ""
+
+
+class UnreadableView(View):
+    """An object that odigos-cp cannot understand."""
+
+    kind: str
+    namespace: str
+    name: str
+    why: str
+    known: bool = Field(description="What was last understood of it still holds.")
+    kubectl: str = Field(description="The command with which to correct it.")
 
 
 class MetaView(View):
@@ -54,6 +66,8 @@ class MetaView(View):
     synced_kinds: int
     kinds: int
     tasks: list[TaskView]
+    unreadable: list[UnreadableView] = Field(description="Objects that cannot be understood; the first of them.")
+    unreadable_count: int
 
 
 class ConditionView(View):

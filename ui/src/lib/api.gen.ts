@@ -5,8 +5,22 @@ export interface TaskView {
   name: string
   running: boolean
   queueDepth: number
+  /** Objects that wait until their own writes are seen. */
+  waiting: number
   lastSuccess: string
   lastError: string
+}
+
+/** An object that odigos-cp cannot understand. */
+export interface UnreadableView {
+  kind: string
+  namespace: string
+  name: string
+  why: string
+  /** What was last understood of it still holds. */
+  known: boolean
+  /** The command with which to correct it. */
+  kubectl: string
 }
 
 export interface MetaView {
@@ -19,6 +33,9 @@ export interface MetaView {
   syncedKinds: number
   kinds: number
   tasks: TaskView[]
+  /** Objects that cannot be understood; the first of them. */
+  unreadable: UnreadableView[]
+  unreadableCount: number
 }
 
 export interface ConditionView {

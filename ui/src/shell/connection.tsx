@@ -8,7 +8,7 @@ import { BANNER_ID } from '@/components/link'
 import { Popover } from '@/components/popover'
 import { Ago } from '@/components/time'
 import { useNow } from '@/lib/clock'
-import { ago, clock } from '@/lib/format'
+import { ago, clock, plural } from '@/lib/format'
 import { askAgain, type Phase } from '@/lib/live'
 import { useConnection, useMeta } from '@/lib/queries'
 
@@ -77,6 +77,11 @@ function ControlPlane() {
                   <span className="min-w-0 flex-1">
                     {task.name}
                     {task.lastError && <span className="block text-muted">{task.lastError}</span>}
+                    {task.waiting > 0 && (
+                      <span className="block text-muted">
+                        {plural(task.waiting, 'object')} {task.waiting === 1 ? 'waits' : 'wait'} until what was written is seen
+                      </span>
+                    )}
                   </span>
                   <span className="text-muted">
                     {task.lastError ? '' : task.running ? <Ago at={task.lastSuccess} /> : 'not running here'}

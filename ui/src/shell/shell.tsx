@@ -7,6 +7,7 @@ import { newQueryClient, useFreshness, useMeta } from '@/lib/queries'
 import { ConnectionBanner } from './connection'
 import { Header } from './header'
 import { Keys } from './keys'
+import { Unreadable } from './unreadable'
 
 export function Shell({ children }: { children: ReactNode }) {
   const [client] = useState(newQueryClient)
@@ -23,6 +24,7 @@ export function Shell({ children }: { children: ReactNode }) {
         <Header />
         <ConnectionBanner />
         <Update />
+        <Unreadable />
         <main id="main" tabIndex={-1} className="mx-auto max-w-6xl px-4 pt-7 pb-24 outline-none sm:px-6">
           {children}
         </main>
