@@ -21,6 +21,7 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 KEY = Key("shop", "deployment-cart")
 PLAN = {"hash": HASH, "containers": []}
 UNLABELLED, LABELLED = workload(), workload(label=HASH)
+ROLLED_OUT = condition("RolledOut", "True", "RolledOut", "All of its 2 pods were replaced.")
 ROLLING = workload(label=HASH, replicas=3, generation=2)
 
 
@@ -212,6 +213,34 @@ def test_a_rollout_that_kubernetes_gives_up_is_failed_with_its_words_and_frees_i
     _, after, _ = decided(application(injection=PLAN, rollout={"state": "rolling", "hash": HASH}), stuck)
     assert state(after) == "failed"
     assert "exceeded its progress deadline" in said(after)[2]
+
+
+def test_an_edit_that_kubernetes_has_not_looked_at_yet_does_not_undo_what_was_said_fault_34() -> None:
+    """An annotation is a new generation to it: somebody may write one twenty times a second."""
+    edited = workload(label=HASH, generation=2)
+    _, done, _ = decided(application(injection=PLAN, rollout={"state": "rolling", "hash": HASH}), LABELLED)
+    assert said(done)[:2] == ("True", "RolledOut")
+    assert decided(done, edited)[0].writes == ()
+    words = {"type": "Progressing", "status": "False", "message": "exceeded its progress deadline"}
+    stuck = msgspec.convert({"conditions": [words]}, type(LABELLED.status))
+    given_up = msgspec.structs.replace(LABELLED, status=stuck)
+    _, failed, _ = decided(application(injection=PLAN, rollout={"state": "rolling", "hash": HASH}), given_up)
+    assert said(failed)[:2] == ("False", "Failed")
+    assert decided(failed, msgspec.structs.replace(edited, status=stuck))[0].writes == ()
+
+
+def test_our_own_edit_is_no_end_before_kubernetes_has_looked_at_it() -> None:
+    edited = workload(label=HASH, generation=2)
+    for before in ({"state": "rolling", "hash": HASH}, {"state": "done", "hash": "before"}):
+        _, after, _ = decided(application(injection=PLAN, rollout=before, conditions=[ROLLED_OUT]), edited)
+        assert (state(after), said(after)[:2]) == ("rolling", ("Unknown", "InProgress"))
+
+
+def test_pods_that_are_missing_after_an_edit_are_told_at_once() -> None:
+    """Scaled up: that the end of the roll-out is past is no matter of a generation."""
+    _, done, _ = decided(application(injection=PLAN, rollout={"state": "rolling", "hash": HASH}), LABELLED)
+    more = msgspec.structs.replace(workload(label=HASH, replicas=3, generation=2), status=LABELLED.status)
+    assert said(decided(done, more)[1])[:2] == ("Unknown", "InProgress")
 
 
 @pytest.mark.parametrize(

@@ -77,9 +77,9 @@ async def test_fault_33_a_delete_that_lost_a_race_is_no_success_and_one_of_what_
 
 @dataclass
 class Editor:
-    """Somebody who writes to the same objects, many times a second, as long as it runs: into a label.
+    """Somebody who writes to the same objects, many times a second, as long as it runs: a label and an annotation.
 
-    An annotation of a Deployment would be another matter: to Kubernetes that is a new generation, to be rolled out.
+    An annotation of a Deployment is more than of any other kind: to Kubernetes that is a new generation of it.
     """
 
     rig: Rig
@@ -97,7 +97,7 @@ class Editor:
                 self.edit(path, str(self.edits))
 
     def edit(self, path: str, number: str | None) -> None:
-        body = {"metadata": {"labels": {"editor": number}}}
+        body = {"metadata": {"labels": {"editor": number}, "annotations": {"editor": number}}}
         try:
             self.rig.call("PATCH", path, body, "application/merge-patch+json")
         except urllib.error.HTTPError as error:
@@ -107,7 +107,10 @@ class Editor:
             self.last[path] = number or ""
 
     def found(self, path: str) -> str:
-        return str(self.rig.call("GET", path)["metadata"].get("labels", {}).get("editor", ""))
+        metadata = self.rig.call("GET", path)["metadata"]
+        label, annotation = (metadata.get(part, {}).get("editor", "") for part in ("labels", "annotations"))
+        assert label == annotation
+        return str(label)
 
 
 @contextmanager

@@ -52,6 +52,8 @@ class Progress(StrEnum):
 
     DONE = "done"
     ROLLING = "rolling"
+    UNSEEN = "unseen"
+    """Its status says that it is done or stuck, of what it was before somebody edited the workload a moment ago."""
     STUCK = "stuck"
     PAUSED = "paused"
     ON_DELETE = "onDelete"
@@ -77,13 +79,13 @@ def rolled(kind: str, workload: Workload) -> Rolled:
         available = status.available_replicas if kind == "Deployment" else status.ready_replicas
         all_there = status.replicas <= wanted and available >= wanted
     observed = status.observed_generation >= workload.metadata.generation
-    if observed and updated >= wanted and all_there:
-        return Rolled(Progress.DONE, updated, wanted)
+    if updated >= wanted and all_there:
+        return Rolled(Progress.DONE if observed else Progress.UNSEEN, updated, wanted)
     if spec.paused:
         return Rolled(Progress.PAUSED, updated, wanted)
     if kind != "Deployment" and spec.update_strategy.type == "OnDelete" and updated < wanted:
         return Rolled(Progress.ON_DELETE, updated, wanted)
     stuck = next((c for c in status.conditions if c.type == "Progressing" and c.status == "False"), None)
-    if observed and stuck is not None:
-        return Rolled(Progress.STUCK, updated, wanted, stuck.message)
+    if stuck is not None:
+        return Rolled(Progress.STUCK if observed else Progress.UNSEEN, updated, wanted, stuck.message)
     return Rolled(Progress.ROLLING, updated, wanted)

@@ -107,7 +107,9 @@ def _judge(
     there = workload.instrumented_hash
     kind = application.spec.workload.kind
     if there == wanted:
-        return _follow(before, wanted, ownership.rolled(kind, workload))
+        rolled = ownership.rolled(kind, workload)
+        told = find_condition(application.status.conditions, ApplicationCondition.ROLLED_OUT)
+        return _same(before, wanted, rolled, told) or _follow(before, wanted, rolled)
     if observed.conflict:
         message = f"The label {INSTRUMENTED_LABEL} of the pod template belongs to somebody else: {observed.conflict}"
         return _Verdict("False", RolledOutReason.CONFLICT, message, before, requeue_after=CONFLICT_SECONDS)
@@ -143,6 +145,20 @@ def _has_turn(observed: Observed, before: Rollout) -> bool:
     return earlier < free
 
 
+def _same(before: Rollout, wanted: str, rolled: Rolled, told: Condition | None) -> _Verdict | None:
+    """What was said last holds while Kubernetes has yet to look at an edit of something else than our label.
+
+    To it an annotation is a new generation, too: whoever edits often would make an end of a roll-out come and go.
+    """
+    if rolled.progress is not Progress.UNSEEN or before.hash != wanted or told is None:
+        return None
+    if before.state == "done" and told.reason == RolledOutReason.ROLLED_OUT:
+        return _Verdict("True", RolledOutReason.ROLLED_OUT, told.message, before)
+    if before.state == "failed" and told.reason == RolledOutReason.FAILED:
+        return _Verdict("False", RolledOutReason.FAILED, told.message, before)
+    return None
+
+
 def _follow(before: Rollout, wanted: str, rolled: Rolled) -> _Verdict:
     """The template is as it should be: how far are the pods?"""
     if not wanted and before.state == "idle":
@@ -166,7 +182,7 @@ def _follow(before: Rollout, wanted: str, rolled: Rolled) -> _Verdict:
         case Progress.ON_DELETE:
             message = f"Its update strategy is OnDelete: delete its pods to have them replaced. {count}."
             return _Verdict("False", RolledOutReason.MANUAL, message, current.model_copy(update={"state": "idle"}))
-        case Progress.ROLLING:
+        case Progress.ROLLING | Progress.UNSEEN:
             return _Verdict("Unknown", RolledOutReason.IN_PROGRESS, f"{count}.", rolling)
 
 
