@@ -1,9 +1,9 @@
 """Records real containers as labelled snapshots: `python -m tests.detector.record ROOT [NAME..]`, as root.
 
-ROOT is a Debian root file system with what `scenarios` names in it. Each scenario runs in namespaces of its own (pids,
-mounts, network without a way out) and in ROOT, as a container does; when it stands, its processes are read from /proc
-and written to tests/detector/snapshots/. The label is the scenario's, never what the detector said; the detector also
-looks at the living processes, and where it says something else than the label, that is printed.
+ROOT is the file system that `root.sh` makes, with what `scenarios` names in it. Each scenario runs in namespaces of its
+own (pids, mounts, network without a way out) and in ROOT, as a container does; when it stands, its processes are read
+from /proc and written to tests/detector/snapshots/. The label is the scenario's, never what the detector said; the
+detector also looks at the living processes, and where it says something else than the label, that is printed.
 
 The lines of control groups are not the machine's: they are written in the styles of the drivers, with made-up ids.
 """

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from odigos_cp.detector import __main__ as detector
 from odigos_cp.detector import examination, languages, procfs
 from odigos_cp.detector.__main__ import main
 from odigos_cp.detector.examination import Subject
@@ -77,6 +78,26 @@ def test_a_file_system_that_never_answers_costs_its_target_only(proc: ProcTree, 
     assert app["error"] == "process 100 did not answer within 2 s"
     assert (other["verdict"], other["version"]) == ("java", "17.0.21")
     assert took < examination.SILENCE_SECONDS + 3
+
+
+def test_a_container_full_of_hanging_processes_does_not_use_up_the_time_of_the_others(
+    proc: ProcTree, silent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve of them, where there is time for three: the honest container comes before the second."""
+    for number in range(12):
+        proc.process(pid=100 + number, inside=1 + number, parent=99 + number, exe=silent / "page")
+    proc.process(pid=200, group=GROUP.replace(CONTAINER, OTHER), maps=[LIBJVM])
+    output = tmp_path / "log"
+    output.touch()
+    monkeypatch.setattr(detector, "TOTAL_SECONDS", 6.0)
+    words = ["--target", f"bad={CONTAINER}", "--target", f"good={OTHER}", "--pod-uid", POD, "--nonce", "ab12"]
+    began = time.monotonic()
+    assert main([*words, "--proc", str(proc.root), "--output", str(output)]) == 0
+    assert time.monotonic() - began < 6 + examination.SILENCE_SECONDS + 1
+    bad, good = json.loads(output.read_bytes())["containers"]
+    assert (good["verdict"], good["error"]) == ("java", None)
+    assert bad["reason"] == "unreadable"
+    assert "out of time" in bad["error"]
 
 
 def test_a_program_that_lies_on_such_a_file_system_is_told(proc: ProcTree, stuck: Path, ask: Ask) -> None:

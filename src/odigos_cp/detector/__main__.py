@@ -137,11 +137,13 @@ def answer(arguments: Arguments, secrets: Sequence[int], deadline: float) -> lis
     except OSError as error:
         oddity = f"cannot list {arguments.proc}: {error.strerror}"
         found = {target.name: Found(oddity=oddity) for target in arguments.targets}
-    return [_answer(target, found[target.name], secrets, deadline) for target in arguments.targets]
+    seen = {name: examination.examine(each.subjects, deadline, secrets, hangs=1) for name, each in found.items()}
+    for name, so_far in seen.items():  # where one process hung, the others of its container after everybody else's
+        seen[name] = so_far.followed_by(examination.examine(so_far.left, deadline, secrets))
+    return [_answer(target, found[target.name], seen[target.name]) for target in arguments.targets]
 
 
-def _answer(target: Target, found: Found, secrets: Sequence[int], deadline: float) -> report.Answer:
-    seen = examination.examine(found.subjects, deadline, secrets)
+def _answer(target: Target, found: Found, seen: examination.Examination) -> report.Answer:
     for subject in found.subjects:
         subject.process.close()
     oddities = [found.oddity] if found.oddity and not found.processes else []  # a decoy must not spoil the real answer

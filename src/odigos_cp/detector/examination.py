@@ -42,20 +42,34 @@ class Examination:
 
     facts: tuple[ProcessFacts, ...]
     troubles: tuple[str, ...]
+    left: tuple[Subject, ...] = ()
+    """Not looked at yet, because too many before them hung: `facts` has nothing of them."""
+
+    def followed_by(self, later: Examination) -> Examination:
+        return Examination((*self.facts, *later.facts), (*self.troubles, *later.troubles), later.left)
 
 
-def examine(subjects: Sequence[Subject], deadline: float, secrets: Iterable[int] = ()) -> Examination:
-    """Facts of each subject, in order, until the (monotonic) deadline; no child keeps the descriptors in `secrets`."""
+def examine(
+    subjects: Sequence[Subject], deadline: float, secrets: Iterable[int] = (), hangs: int | None = None
+) -> Examination:
+    """Facts of each subject, in order, until the (monotonic) deadline; no child keeps the descriptors in `secrets`.
+
+    After so many `hangs` (None: however many) the rest is left for later: others wait too.
+    """
     seen: dict[int, ProcessFacts] = {}
     troubles: list[str] = []
     for subject in subjects:
+        if hangs is not None and len(troubles) >= hangs:
+            break
         if subject.process.pid not in seen:
             same = [other for other in subjects if _user(other) == _user(subject)]
-            seen.update(_look_at_all(same, subject.status, deadline, secrets, troubles))
-    gaps = [each for each in subjects if each.status.uid != os.geteuid() and _has_gaps(seen[each.process.pid])]
+            seen.update(_look_at_all(same, subject.status, deadline, secrets, troubles, hangs))
+    left = [subject for subject in subjects if subject.process.pid not in seen]
+    looked = [subject for subject in subjects if subject.process.pid in seen]
+    gaps = [each for each in looked if each.status.uid != os.geteuid() and _has_gaps(seen[each.process.pid])]
     for pid, facts in _look_at_all(gaps, None, deadline, secrets, []).items():
         seen[pid] = seen[pid].completed_by(facts)
-    return Examination(tuple(seen[subject.process.pid] for subject in subjects), tuple(troubles))
+    return Examination(tuple(seen[subject.process.pid] for subject in looked), tuple(troubles), tuple(left))
 
 
 def _has_gaps(facts: ProcessFacts) -> bool:
@@ -68,9 +82,14 @@ def _user(subject: Subject) -> tuple[int, int]:
 
 
 def _look_at_all(
-    subjects: Sequence[Subject], user: Status | None, deadline: float, secrets: Iterable[int], troubles: list[str]
+    subjects: Sequence[Subject],
+    user: Status | None,
+    deadline: float,
+    secrets: Iterable[int],
+    troubles: list[str],
+    hangs: int | None = None,
 ) -> Mapping[int, ProcessFacts]:
-    """Child after child, until each subject has facts or is told as unreadable."""
+    """Child after child, until each subject has facts or is told as unreadable, or too many hang."""
     seen: dict[int, ProcessFacts] = {}
     left = list(subjects)
     while left:
@@ -88,6 +107,8 @@ def _look_at_all(
             stuck, left = left[0], left[1:]
             seen[stuck.process.pid] = _blind(stuck)
             troubles.append(f"process {stuck.process.pid} {trouble}")
+            if hangs is not None and len(troubles) >= hangs:
+                return seen
     seen.update({subject.process.pid: _blind(subject) for subject in left})
     return seen
 

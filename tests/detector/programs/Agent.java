@@ -1,0 +1,3 @@
+public class Agent {
+    public static void premain(String words) {}
+}

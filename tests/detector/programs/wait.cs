@@ -1,0 +1,7 @@
+using System.Threading;
+
+public class Wait {
+    public static void Main() {
+        new ManualResetEvent(false).WaitOne();
+    }
+}

@@ -1,0 +1,6 @@
+"""Listens on nothing."""
+
+import ssl
+import threading
+
+threading.Event().wait(ssl.OPENSSL_VERSION_NUMBER)
