@@ -19,6 +19,8 @@ LOG_FORMATS = ("auto", "json", "console")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LIFE = secrets.token_hex(4)
 """Of this life of the process: after a restart the same pod is another replica (kube/leader.py says why)."""
+LEASE_SECONDS = (1.0, 300.0)
+"""The shortest and the longest Lease that there may be: kube/leader.py has the reasons."""
 CONTROLLERS = ("instrumentor", "autoscaler", "scheduler", "ui")
 """The four tasks of the one process."""
 
@@ -96,13 +98,16 @@ def selected(text: str) -> frozenset[str]:
 
 
 def checked(settings: Settings) -> Settings:
-    """The same settings, or an error that names the one whose value is none of its choices."""
+    """The same settings, or an error that names the one whose value is none of its choices, or out of bounds."""
     selected(settings.controllers)
     for name, choices in (("log_format", LOG_FORMATS), ("log_level", LOG_LEVELS)):
         if getattr(settings, name) not in choices:
             raise ValueError(
                 f"--{name.replace('_', '-')}: {getattr(settings, name)!r} is none of " + ", ".join(choices)
             )
+    least, most = LEASE_SECONDS
+    if not least <= settings.lease_seconds <= most:
+        raise ValueError(f"--lease-seconds: {settings.lease_seconds:g} is not from {least:g} to {most:g}")
     return settings
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import cast
 
 import pytest
 
 from odigos_cp import cli, settings
+from odigos_cp.kube.client import Client
+from odigos_cp.kube.leader import LeaderGate
 from odigos_cp.settings import Settings, from_environment, selected
 
 ALL = frozenset(settings.CONTROLLERS)
@@ -47,6 +50,18 @@ def test_the_environment_gives_values_of_the_right_type() -> None:
     assert "python" in given["agent_images"]
 
 
+def test_a_lease_has_the_bounds_that_the_leader_knows() -> None:
+    def is_accepted(seconds: float) -> bool:
+        try:
+            LeaderGate(cast(Client, None), namespace="n", name="l", identity="i", lease_seconds=seconds)
+        except ValueError:
+            return False
+        return True
+
+    least, most = settings.LEASE_SECONDS
+    assert [is_accepted(s) for s in (least - 0.01, least, most, most + 0.01)] == [False, True, True, False]
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("ODIGOS_UI_PORT", "many"), ("ODIGOS_WEBHOOK", "perhaps"), ("ODIGOS_AGENT_IMAGES", "java")],
@@ -62,6 +77,9 @@ def test_a_wrong_variable_is_named_in_the_error(variable: str, value: str) -> No
         (["run", "--controllers=*,-autoscalar"], "there is no 'autoscalar'"),
         (["run", "--ui-port=x"], "--ui-port"),
         (["run", "--log-level=loud"], "none of debug, info, warning, error"),
+        (["run", "--lease-seconds=0.5"], "--lease-seconds: 0.5 is not from 1 to 300"),
+        (["run", "--lease-seconds=301"], "--lease-seconds: 301 is not from 1 to 300"),
+        (["run", "--lease-seconds=nan"], "--lease-seconds: nan is not from 1 to 300"),
         (["run", "--agent-images=java"], "not key=value"),
         (["describe", "cart", "-n", "shop"], "not kind/name"),
     ],
