@@ -58,6 +58,16 @@ def process(
             id="Python under another name that has loaded a Java machine",
         ),
         pytest.param(process("/usr/lib/postgresql/15/bin/postgres", PLAIN, LIBPYTHON), "postgres", id="PL/Python"),
+        pytest.param(
+            process("/app/svc", replace(GO, interpreter=None, needed=()), LIBJVM),
+            "go",
+            id="a static program loads nothing",
+        ),
+        pytest.param(
+            process("/app/svc", ElfFacts(texts={"upx": ""}), LIBJVM),
+            "java",
+            id="a packed launcher has no parts to judge by",
+        ),
         pytest.param(process("/usr/sbin/apache2", PLAIN, "/usr/lib/apache2/modules/libphp8.2.so"), "php", id="mod_php"),
         pytest.param(
             process("/app/esbuild", replace(PLAIN, sections=(".gopclntab",))), "go", id="Go without build info"

@@ -191,7 +191,7 @@ def _loaded_runtime(facts: ProcessFacts) -> Iterator[Evidence]:
     named = _named(facts)
     is_server = bool(named and named.language in SERVERS)
     told: set[str] = set()
-    for pattern, language, weight in LOADED:
+    for pattern, language, weight in () if _loads_nothing(facts) else LOADED:
         path = next((path for path in facts.loaded if re.search(pattern, path)), None)
         if path and path not in told:
             told.add(path)
@@ -200,6 +200,12 @@ def _loaded_runtime(facts: ProcessFacts) -> Iterator[Evidence]:
         yield Evidence("frozen", "an archive of Python in the executable", "python", 97)
     if facts.exe and named and named.by_structure and facts.elf and named.is_so(facts.elf):
         yield Evidence("runtime-in-executable", facts.exe, named.language, 97)
+
+
+def _loads_nothing(facts: ProcessFacts) -> bool:
+    """A static program has no loader: a library among its mappings is a file that it reads. (Not: a packed one.)"""
+    elf = facts.elf
+    return elf is not None and elf.interpreter is None and bool(elf.sections) and program(facts) == (facts.exe or "")
 
 
 def _structure(facts: ProcessFacts) -> Iterator[Evidence]:
