@@ -29,6 +29,7 @@ from tests.web.fake_cluster import FakeCluster
 T = TypeVar("T")
 
 TASKS = ("instrumentor/discovery", "instrumentor/detection", "instrumentor/injection", "autoscaler", "scheduler")
+WAITS = "scheduler"
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Served:
             cluster_version="v1.36.2",
             boot=self.hub.boot,
             leading=lambda: True,
-            tasks=lambda: [TaskView(name=name, running=True) for name in TASKS],
+            tasks=lambda: [TaskView(name=name, running=True, waiting=int(name == WAITS)) for name in TASKS],
         )
         app = self.portal.call(
             partial(build_ui_app, self.cluster.stores, self.cluster.client, info, hub=self.hub, bundle=self.bundle)

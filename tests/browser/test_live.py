@@ -16,7 +16,7 @@ from tests.browser import chromium
 from tests.browser.chromium import Heard
 from tests.browser.pages import Destinations, Sources, dialog, open_page, wait_live
 from tests.browser.scenarios import App, misfit
-from tests.browser.serving import Served
+from tests.browser.serving import WAITS, Served
 from tests.builders import workload
 
 STREAM_SECONDS = 15
@@ -98,6 +98,13 @@ def test_a_server_that_is_gone_is_said_with_the_command_and_when_it_is_back_all_
     wait_live(page)
     expect(banner).to_have_count(0)
     sources.expect_state("search", "suggest", "instrumented")
+
+
+def test_the_connections_mark_leads_to_what_each_controller_does(page: Page, served: Served) -> None:
+    open_page(page, served.url)
+    page.get_by_role("button", name="Connection: Live").click()
+    expect(page.get_by_text("run in this replica")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="waits until what was written is seen")).to_contain_text(WAITS)
 
 
 def test_while_the_cluster_is_being_read_the_page_says_how_far(page: Page, served: Served, heard: Heard) -> None:

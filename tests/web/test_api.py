@@ -67,7 +67,7 @@ async def api(cluster: FakeCluster, hub: Hub) -> AsyncIterator[httpx.AsyncClient
         cluster_version="v1.36.2",
         boot="boot1",
         leading=lambda: True,
-        tasks=lambda: [TaskView(name="scheduler", running=True)],
+        tasks=lambda: [TaskView(name="scheduler", running=True, waiting=2)],
     )
     app = build_ui_app(cluster.stores, cluster.client, info, hub=hub, bundle=Bundle({}))
     cluster.fill(NAMESPACES, namespace(), namespace("kube-system"))
@@ -94,7 +94,7 @@ async def test_meta_says_who_we_are_and_what_runs(api: httpx.AsyncClient) -> Non
     said = (await api.get("/api/meta")).json()
     assert (said["clusterVersion"], said["leader"], said["boot"]) == ("v1.36.2", True, "boot1")
     assert said["syncedKinds"] == said["kinds"]
-    assert said["tasks"][0]["name"] == "scheduler"
+    assert (said["tasks"][0]["name"], said["tasks"][0]["waiting"]) == ("scheduler", 2)
 
 
 async def test_meta_names_what_cannot_be_understood_and_browsers_are_told_fault_54(
