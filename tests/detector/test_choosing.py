@@ -159,3 +159,25 @@ def test_an_application_with_the_name_of_a_tool_is_an_application() -> None:
     go = ElfFacts(go_version="go1.26.8")
     assert choose([replace(process(5, "/app/logger"), elf=go)]).verdict == "go"
     assert choose([replace(process(5, "/usr/bin/logger"), elf=go)]).reason == "noRuntime"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("/usr/bin/python3", "/usr/bin/gunicorn", "--bind", "unix:/run/app.sock"),
+        ("/usr/bin/python3", "-m", "uvicorn", "--uds", "/run/app.sock"),
+        ("gunicorn: master [wsgi:app]",),
+        ("puma 6.4.2 (unix:///run/app.sock) [app]",),
+    ],
+)
+def test_a_web_server_steps_back_for_an_application_server_on_a_socket_of_the_file_system(
+    arguments: tuple[str, ...],
+) -> None:
+    nginx = process(5, "/usr/sbin/nginx", listening=True)
+    assert choose([nginx, replace(PYTHON, arguments=arguments)]).verdict == "python"
+
+
+def test_a_helper_beside_a_web_server_does_not_speak_for_it() -> None:
+    nginx = process(5, "/usr/sbin/nginx", listening=True)
+    helper = replace(PYTHON, arguments=("/usr/bin/python3", "/opt/renew_certificates.py"))
+    assert choose([nginx, helper]).verdict == "nginx"

@@ -59,6 +59,12 @@ _HELPERS = re.compile(
 """They serve an application, or watch it."""
 _WEB_SERVERS = frozenset({"nginx", "apache"})
 _PROXIES = re.compile(r"haproxy|traefik|caddy|varnishd|lighttpd|h2o|nghttpx|pgbouncer|stunnel4?|squid")
+_SERVER_FILES = re.compile(r"php-fpm[0-9.]*|uwsgi[-_a-z0-9]*")
+_SERVER_SCRIPTS = re.compile(
+    r"gunicorn3?|uwsgi|uvicorn|hypercorn|daphne|waitress-serve|puma|pumactl|unicorn(_rails)?|thin"
+)
+_SERVER_TITLES = re.compile(r"(gunicorn: (master|worker)|puma:? [0-9c]|uWSGI |unicorn (master|worker)|Passenger )")
+"""Application servers behind a web server listen on a socket of the file system, which is not seen as listening."""
 _LISTENS, _WEB_SERVER = 100, -60
 _CERTAIN = 80
 _EVIDENCE = 8
@@ -86,7 +92,7 @@ class _Candidate:
 
     @property
     def score(self) -> tuple[int, bool]:
-        listens = self.facts.listening or "php-fpm" in (self.facts.exe or "")
+        listens = self.facts.listening or _serves_others(self.facts)
         web_server = self.finding.language in _WEB_SERVERS or _PROXIES.fullmatch(_file(self.facts)) is not None
         return (_LISTENS * listens + _WEB_SERVER * web_server, self.finding.weight >= _CERTAIN)
 
@@ -162,6 +168,14 @@ def _stands_back(facts: ProcessFacts) -> bool:
 def _script(arguments: Sequence[str]) -> str:
     """What an interpreter was told to run: its first argument that is no option (or, behind -m, a module)."""
     return next((word for word in arguments[1:] if not word.startswith("-")), "")
+
+
+def _serves_others(facts: ProcessFacts) -> bool:
+    if _SERVER_FILES.fullmatch(_file(facts)):
+        return True
+    title = facts.arguments[0] if facts.arguments else ""
+    script = _script(facts.arguments).rpartition("/")[2]
+    return bool(_SERVER_TITLES.match(title) or _SERVER_SCRIPTS.fullmatch(script))
 
 
 def _is_doubtful(chosen: _Candidate, top: Sequence[_Candidate]) -> bool:
