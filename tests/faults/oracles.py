@@ -49,6 +49,8 @@ MASKED_FIELDS = frozenset(
     }
 )
 MASKED_CONDITIONS = frozenset({"Delivering"})
+MASKED_MESSAGES = frozenset({"NewReplicaSetAvailable"})
+"""Reasons whose message names the ReplicaSet for which Kubernetes first said so, which may be the one before."""
 BY_THE_CLOCK = frozenset({"odigos-autoscaler-traffic"})
 """Field managers of controllers that write when their time has come: no run has as many of it as another."""
 MASKED_ANNOTATIONS = frozenset({"deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation"})
@@ -109,7 +111,10 @@ class _Mask:
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, dict):
-            kept = {k: v for k, v in value.items() if k not in MASKED_FIELDS and k not in MASKED_ANNOTATIONS}
+            masked = MASKED_FIELDS | MASKED_ANNOTATIONS
+            if str(value.get("reason")) in MASKED_MESSAGES:
+                masked |= {"message"}
+            kept = {k: v for k, v in value.items() if k not in masked}
             return {self._text(k): self(v) for k, v in sorted(kept.items())}
         if isinstance(value, list):
             return [self(inner) for inner in value if not self._is_masked_condition(inner)]

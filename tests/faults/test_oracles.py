@@ -54,6 +54,12 @@ def test_an_object_that_is_missing_and_one_too_many_are_differences() -> None:
     assert differences({"a": {}}, {"b": {}}) == ["a: missing", "b: should not be there"]
 
 
+def test_for_which_replica_set_a_deployment_first_progressed_is_no_difference_and_that_it_did_not_is_one() -> None:
+    said = [masked({"reason": reason, "message": m}) for reason in ("NewReplicaSetAvailable", "Else") for m in "ab"]
+    assert said[0] == said[1]
+    assert said[2] != said[3]
+
+
 def test_who_wrote_a_condition_first_is_no_difference() -> None:
     one, other = {"type": "A", "status": "True"}, {"type": "B", "status": "True"}
     assert differences({"a": {"conditions": [one, other]}}, {"a": {"conditions": [other, one]}}) == []
