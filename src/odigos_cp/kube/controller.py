@@ -16,9 +16,11 @@ Metrics, by controller: `..._outcomes_total` (success, requeue, terminal, api_er
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Generic
 
@@ -95,6 +97,18 @@ class ControllerStatus:
     """Keys that wait until the caches hold their own writes."""
 
 
+class _Because:
+    """Why a key was added: text for the log, which seldom asks."""
+
+    __slots__ = ("_event", "_key", "_kind")
+
+    def __init__(self, event: str, kind: Kind[Any], key: Key) -> None:
+        self._event, self._kind, self._key = event, kind, key
+
+    def __repr__(self) -> str:
+        return f"{self._event} of {self._kind.kind} {self._key}"
+
+
 class Outcome(StrEnum):
     SUCCESS = "success"
     REQUEUE = "requeue"
@@ -109,7 +123,7 @@ class _Unseen:
     """Writes of one key that the caches do not hold yet."""
 
     notes: tuple[Note, ...]
-    since: float = field(default_factory=anyio.current_time)
+    since: float = field(default_factory=clock.seconds)
     put_off: bool = False
     """Whether the key came meanwhile and had to wait."""
     said: bool = False
@@ -137,7 +151,7 @@ class Controller:
         self._queue = Queue(name)
         self._running = False
         self._unseen: dict[Key, _Unseen] = {}
-        self._last_success = ""
+        self._last_success: datetime | None = None
         self._last_error = ""
         self._waiting = 0
         self._prune_at = PRUNE_FROM
@@ -149,7 +163,12 @@ class Controller:
     @property
     def status(self) -> ControllerStatus:
         return ControllerStatus(
-            self.name, self._running, self._queue.depth, self._last_success, self._last_error, self._waiting
+            self.name,
+            self._running,
+            self._queue.depth,
+            _text(self._last_success) if self._last_success else "",
+            self._last_error,
+            self._waiting,
         )
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -188,8 +207,9 @@ class Controller:
         self._add(watch, Change(held, held, key), "unreadable state")
 
     def _add(self, watch: Watch[Any], change: Change[Any], why: str) -> None:
+        because = _Because(why, watch.kind, change.key)
         for key in watch.keys(change):
-            self._queue.add(key, why=f"{why} of {watch.kind.kind} {change.key}")
+            self._queue.add(key, why=because)
 
     def _add_all(self, why: str) -> None:
         for watch in self._watches:
@@ -205,6 +225,7 @@ class Controller:
             self._add_all("resync")
 
     async def _work(self) -> None:
+        structlog.contextvars.bind_contextvars(controller=self.name)
         while True:
             key = await self._queue.get()
             try:
@@ -225,7 +246,7 @@ class Controller:
             return False
         self._count_waiting(not unseen.put_off)
         unseen.put_off = True
-        waited = anyio.current_time() - unseen.since
+        waited = clock.seconds() - unseen.since
         if waited >= UNSEEN_SECONDS:
             self._ask_for(key, unseen)
         PUT_OFF.inc(self.name)
@@ -276,50 +297,51 @@ class Controller:
 
     async def _settle(self, key: Key) -> None:
         """One reconcile, and all that can come of it."""
-        began = anyio.current_time()
-        with structlog.contextvars.bound_contextvars(controller=self.name, key=str(key)):
-            why = self._queue.why(key)
-            notes: list[Note] = []
-            try:
-                with writes.noted() as notes, anyio.fail_after(RECONCILE_SECONDS):
-                    result = await self._reconcile(key) or Result()
-            except Terminal as error:
-                outcome = Outcome.TERMINAL
-                self._queue.forget(key)
-                log.warning("reconcile_terminal", because=why, why=str(error))
-            except ApiError as error:
-                outcome = Outcome.API_ERROR
-                pause = self._queue.retry(key, at_least=error.retry_after or 0.0)
-                self._failed(str(error))
-                log.warning("reconcile_failed", because=why, why=str(error), retry_in=round(pause, 2))
-            except TimeoutError:
-                outcome = Outcome.TIMEOUT
-                pause = self._queue.retry(key)
-                self._failed(f"{key}: not done within {RECONCILE_SECONDS:.0f} s")
-                log.warning("reconcile_timed_out", because=why, retry_in=round(pause, 2))
-            except Exception as error:
-                outcome = Outcome.BUG
-                pause = self._queue.retry(key)
-                self._failed(f"{type(error).__name__}: {error}")
-                log.exception("reconcile_crashed", because=why, retry_in=round(pause, 2))
-            else:
-                outcome = self._succeeded(key, result)
-                log.debug("reconciled", because=why, outcome=outcome.value, writes=len(notes))
-            self._remember_writes(key, notes)
+        began = clock.seconds()
+        structlog.contextvars.bind_contextvars(key=str(key))  # until this worker's next key
+        why = self._queue.why(key)
+        notes: list[Note] = []
+        try:
+            with writes.noted() as notes:
+                async with asyncio.timeout(RECONCILE_SECONDS):
+                    result = await self._reconcile(key)
+        except Terminal as error:
+            outcome = Outcome.TERMINAL
+            self._queue.forget(key)
+            log.warning("reconcile_terminal", because=why, why=str(error))
+        except ApiError as error:
+            outcome = Outcome.API_ERROR
+            pause = self._queue.retry(key, at_least=error.retry_after or 0.0)
+            self._failed(str(error))
+            log.warning("reconcile_failed", because=why, why=str(error), retry_in=round(pause, 2))
+        except TimeoutError:
+            outcome = Outcome.TIMEOUT
+            pause = self._queue.retry(key)
+            self._failed(f"{key}: not done within {RECONCILE_SECONDS:.0f} s")
+            log.warning("reconcile_timed_out", because=why, retry_in=round(pause, 2))
+        except Exception as error:
+            outcome = Outcome.BUG
+            pause = self._queue.retry(key)
+            self._failed(f"{type(error).__name__}: {error}")
+            log.exception("reconcile_crashed", because=why, retry_in=round(pause, 2))
+        else:
+            outcome = self._succeeded(key, result)
+            log.debug("reconciled", because=why, outcome=outcome.value, writes=len(notes))
+        self._remember_writes(key, notes)
         OUTCOMES.inc(self.name, outcome.value)
-        SECONDS.observe(anyio.current_time() - began, self.name)
+        SECONDS.observe(clock.seconds() - began, self.name)
 
-    def _succeeded(self, key: Key, result: Result) -> Outcome:
+    def _succeeded(self, key: Key, result: Result | None) -> Outcome:
         self._queue.forget(key)
-        self._last_success = _time()
-        if result.requeue_after is None:
+        self._last_success = clock.now()
+        if result is None or result.requeue_after is None:
             return Outcome.SUCCESS
         self._queue.add(key, after=result.requeue_after, why="wanted to look again")
         return Outcome.REQUEUE
 
     def _failed(self, message: str) -> None:
-        self._last_error = f"{_time()} {message}"
+        self._last_error = f"{_text(clock.now())} {message}"
 
 
-def _time() -> str:
-    return clock.now().isoformat(timespec="seconds").replace("+00:00", "Z")
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -32,9 +32,10 @@ class Metric:
         raise AssertionError("every type of metric has its own lines")
 
     def _series(self, values: Labels, known: dict[Labels, Any]) -> Labels:
+        """Under which a series counts that is not known yet."""
         if len(values) != len(self.labels):
             raise ValueError(f"metric {self.name} has the labels {self.labels}, not the values {values}")
-        if len(known) >= MAX_SERIES and values not in known:
+        if len(known) >= MAX_SERIES:
             return ("other",) * len(values)
         return values
 
@@ -52,8 +53,9 @@ class Counter(Metric):
         self._values: dict[Labels, float] = {} if labels else {(): 0.0}
 
     def inc(self, *labels: str, by: float = 1.0) -> None:
-        series = self._series(labels, self._values)
-        self._values[series] = self._values.get(series, 0.0) + by
+        if labels not in self._values:
+            labels = self._series(labels, self._values)
+        self._values[labels] = self._values.get(labels, 0.0) + by
 
     def value(self, *labels: str) -> float:
         return self._values.get(labels, 0.0)
@@ -67,7 +69,9 @@ class Gauge(Counter):
     type = "gauge"
 
     def set(self, value: float, *labels: str) -> None:
-        self._values[self._series(labels, self._values)] = value
+        if labels not in self._values:
+            labels = self._series(labels, self._values)
+        self._values[labels] = value
 
 
 class _Distribution:
@@ -89,8 +93,10 @@ class Histogram(Metric):
         self._values: dict[Labels, _Distribution] = {}
 
     def observe(self, value: float, *labels: str) -> None:
-        series = self._series(labels, self._values)
-        found = self._values.setdefault(series, _Distribution(len(self.buckets)))
+        found = self._values.get(labels)
+        if found is None:
+            series = self._series(labels, self._values)
+            found = self._values.setdefault(series, _Distribution(len(self.buckets)))
         found.counts[bisect_left(self.buckets, value)] += 1
         found.sum += value
 

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Final
-
-import anyio
+from typing import Final, NamedTuple
 
 from odigos_cp.api.meta import Key
-from odigos_cp.kube import metrics
+from odigos_cp.kube import clock, metrics
 from odigos_cp.kube.backoff import jitter, pause_after
 
 DEPTH = metrics.gauge("odigos_kube_queue_depth", "Keys that are due.", "queue")
@@ -27,10 +24,9 @@ BASE_SECONDS: Final = 0.2
 CAP_SECONDS: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Due:
+class _Due(NamedTuple):
     at: float
-    why: str
+    why: object
 
 
 class Queue:
@@ -64,20 +60,21 @@ class Queue:
     def failures(self, key: Key) -> int:
         return self._failures.get(key, 0)
 
-    def why(self, key: Key) -> str:
-        """Why the running key was added; for the log only."""
+    def why(self, key: Key) -> object:
+        """Why the running key was added; for the log only, which makes text of it."""
         due = self._running.get(key)
         return due.why if due else ""
 
-    def add(self, key: Key, after: float = 0.0, *, why: str = "") -> None:
+    def add(self, key: Key, after: float = 0.0, *, why: object = "") -> None:
         """The key is due after so many seconds, or sooner if it is already due sooner."""
-        due = _Due(max(anyio.current_time() + max(0.0, after), self._not_before.get(key, 0.0)), why)
+        now = clock.seconds()
+        due = _Due(max(now + max(0.0, after), self._not_before.get(key, 0.0)), why)
         if key in self._running:
             known = self._again.get(key)
             if known is None or due.at < known.at:
                 self._again[key] = due
         elif key not in self._ready:
-            self._schedule(key, due)
+            self._schedule(key, due, now)
 
     async def get(self) -> Key:
         """The next key; it is the caller's until `done`."""
@@ -95,14 +92,14 @@ class Queue:
         key, due = self._ready.popitem(last=False)
         self._running[key] = due
         DEPTH.set(len(self._ready), self.name)
-        WAITED.observe(max(0.0, anyio.current_time() - due.at), self.name)
+        WAITED.observe(max(0.0, clock.seconds() - due.at), self.name)
         return key
 
     def done(self, key: Key) -> None:
         """The work on the key is over; if it was added meanwhile, it is queued again."""
         del self._running[key]
         if due := self._again.pop(key, None):
-            self._schedule(key, due)
+            self._schedule(key, due, clock.seconds())
 
     def forget(self, key: Key) -> None:
         """The key went well: its next failure counts as the first."""
@@ -116,17 +113,18 @@ class Queue:
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         pause = max(at_least, pause_after(failures, self._base, self._cap) * jitter())
-        due = _Due(anyio.current_time() + pause, "retry")
+        now = clock.seconds()
+        due = _Due(now + pause, "retry")
         if at_least:
-            self._not_before[key] = anyio.current_time() + at_least
+            self._not_before[key] = now + at_least
         if key in self._running:
             self._again[key] = due
         elif key not in self._ready:
-            self._schedule(key, due)
+            self._schedule(key, due, now)
         return pause
 
-    def _schedule(self, key: Key, due: _Due) -> None:
-        if due.at <= anyio.current_time():
+    def _schedule(self, key: Key, due: _Due, now: float) -> None:
+        if due.at <= now:
             self._later.pop(key, None)
             self._ready[key] = due
             DEPTH.set(len(self._ready), self.name)
@@ -142,7 +140,7 @@ class Queue:
         """Moves what is due; entries of the heap that were brought forward meanwhile are passed over."""
         self._timer, self._timer_at = None, float("inf")
         # The loop's clock may call a little early.
-        now = anyio.current_time() + 0.001
+        now = clock.seconds() + 0.001
         while self._heap and self._heap[0][0] <= now:
             at, key = heappop(self._heap)
             due = self._later.get(key)
