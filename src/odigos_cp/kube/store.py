@@ -15,8 +15,7 @@ it can be, or is gone: whoever is to tell people of it asks there, and is called
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, NamedTuple
 
 import anyio
 
@@ -35,8 +34,7 @@ MAX_UNREADABLE: Final = 1000
 """Of so many objects it is remembered that they cannot be understood; those that came first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[R]):
+class Change(NamedTuple, Generic[R]):
     """`before` is None for a new object, `after` for one that is gone.
 
     An object deleted and made again in a gap of the watch is one change, with another uid after than before.
@@ -54,6 +52,7 @@ class Store(Generic[R]):
         self, kind: Kind[R], *, namespace: str = "", label_selector: str = "", field_selector: str = ""
     ) -> None:
         self.kind = kind
+        self._resource = str(kind)
         self.namespace = namespace
         self.label_selector = label_selector
         self.field_selector = field_selector
@@ -176,7 +175,7 @@ class Store(Generic[R]):
         for each in kept.values():
             self._mark(each)
         self._synced.set()
-        OBJECTS.set(len(after), str(self.kind))
+        OBJECTS.set(len(after), self._resource)
         for told, change in enumerate(changes, 1):
             self._tell(change)
             if not told % TOLD_AT_ONCE:
@@ -238,7 +237,7 @@ class Store(Generic[R]):
     def _hold(self, item: R) -> None:
         key = key_of(item)
         if versions.is_older(item.metadata.resource_version, self._newest(key)):
-            STALE.inc(str(self.kind))
+            STALE.inc(self._resource)
             return
         self._clear(key)
         before = self._objects.get(key)
@@ -250,7 +249,7 @@ class Store(Generic[R]):
 
     def _drop(self, key: Key, resource_version: str) -> None:
         if versions.is_older(resource_version, self._newest(key)):
-            STALE.inc(str(self.kind))
+            STALE.inc(self._resource)
             return
         self._clear(key)
         self._pass(key, resource_version)
@@ -259,7 +258,7 @@ class Store(Generic[R]):
     def _keep(self, unreadable: Unreadable) -> None:
         key, held = unreadable.key, self._objects.get(unreadable.key)
         if versions.is_older(unreadable.resource_version, self._newest(key)):
-            STALE.inc(str(self.kind))
+            STALE.inc(self._resource)
             return
         self._pass(key, unreadable.resource_version)
         self._mark(unreadable)
@@ -284,12 +283,12 @@ class Store(Generic[R]):
             self._tell_unreadable(key)
 
     def _tell_unreadable(self, key: Key) -> None:
-        UNREADABLE.set(len(self._unreadable), str(self.kind))
+        UNREADABLE.set(len(self._unreadable), self._resource)
         for handler in self._unreadable_handlers:
             handler(key)
 
     def _changed(self, change: Change[R]) -> None:
-        OBJECTS.set(len(self._objects), str(self.kind))
+        OBJECTS.set(len(self._objects), self._resource)
         self._index(change)
         self._tell(change)
 

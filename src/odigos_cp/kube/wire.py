@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 import structlog
@@ -40,8 +40,7 @@ class Page(Generic[R]):
     skipped: tuple[Unreadable, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WatchEvent(Generic[R]):
+class WatchEvent(NamedTuple, Generic[R]):
     """One line of a watch. `object` is None for a bookmark, and for an object that is `unreadable`.
 
     OVERLONG stands for a line that was too long to keep; its key has no name when that was not to be had.
