@@ -21,9 +21,13 @@ UNWANTED = Wish(False, MarkedReason.NO_SOURCE, "No Source asks for it.")
 
 
 def plan(
-    wish: Wish, of: Workload | None, known: InstrumentedApplication | None = None, phase: str = "Active"
+    wish: Wish,
+    of: Workload | None,
+    known: InstrumentedApplication | None = None,
+    phase: str = "Active",
+    blind: bool = False,
 ) -> tuple[Write, ...]:
-    seen = Observed(KEY, "Deployment", "cart", of, namespace(phase=phase), known, wish)
+    seen = Observed(KEY, "Deployment", "cart", of, namespace(phase=phase), known, wish, blind)
     return discovery.plan(seen, NOW).writes
 
 
@@ -54,6 +58,12 @@ def test_an_application_that_is_right_gets_only_its_condition_and_that_once() ->
     assert write.body["status"]["conditions"][0]["reason"] == MarkedReason.WORKLOAD_SOURCE
     told = InstrumentedApplication.model_validate(made.model_dump(by_alias=True) | {"status": write.body["status"]})
     assert plan(WANTED, CLEAN, told) == ()
+
+
+def test_what_may_be_asked_for_by_a_source_that_cannot_be_understood_stays_as_it_is_fault_54() -> None:
+    assert plan(UNWANTED, LABELLED, known(LABELLED), blind=True) == ()
+    assert len(plan(UNWANTED, LABELLED, known(LABELLED))) == 1
+    assert len(plan(WANTED, CLEAN, blind=True)) == 1, "another Source asks for it all the same"
 
 
 def test_nobody_asked_and_nothing_is_written() -> None:

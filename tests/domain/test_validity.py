@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from odigos_cp.api.destination import DESTINATIONS, Destination
 from odigos_cp.api.meta import VALID, Condition, Key, Unreadable
+from odigos_cp.api.source import SOURCES
 from odigos_cp.domain import validity
 from odigos_cp.domain.conditions import MESSAGE_LIMIT
 from odigos_cp.domain.plan import NOTHING, Apply
@@ -46,6 +47,14 @@ def test_it_says_of_that_very_object_which_field_is_wrong_what_to_do_and_what_ho
         "until then odigos-cp does as if it were not there."
     )
     assert said(held=destination()).message.endswith("goes on with what it last understood of it.")
+
+
+def test_of_a_source_that_nothing_is_known_of_it_says_that_what_is_instrumented_stays_so() -> None:
+    plan = validity.plan(Observed(SOURCES, MISFIT, None), MANAGER, NOW)
+    (write,) = plan.writes
+    assert isinstance(write, Apply)
+    (told,) = write.body["status"]["conditions"]
+    assert told["message"].endswith("leaves the applications of its namespace that are instrumented as they are.")
 
 
 def test_what_is_said_already_is_not_said_again() -> None:

@@ -27,7 +27,9 @@ from tests.replicas import Replica
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
 MANY = 1000
-TIGHT = yaml.safe_load((CRDS / "odigos.io_destinations.yaml").read_text())
+TIGHT = {
+    plural: yaml.safe_load((CRDS / f"odigos.io_{plural}.yaml").read_text()) for plural in ("destinations", "sources")
+}
 WRONG: dict[str, Any] = {
     "no-spec": {},
     "spec-is-text": {"spec": "debug"},
@@ -62,9 +64,9 @@ STRANGE = (
 
 
 @contextmanager
-def loose(rig: Rig, *parts: str) -> Iterator[None]:
+def loose(rig: Rig, plural: str, *parts: str) -> Iterator[None]:
     """The definition accepts everything in these parts, and then again what it should."""
-    open_ = copy.deepcopy(TIGHT)
+    open_ = copy.deepcopy(TIGHT[plural])
     for version in open_["spec"]["versions"]:
         schema = version["schema"]["openAPIV3Schema"]
         schema["properties"] |= {part: {"x-kubernetes-preserve-unknown-fields": True} for part in parts}
@@ -73,14 +75,15 @@ def loose(rig: Rig, *parts: str) -> Iterator[None]:
     try:
         yield
     finally:
-        rig.apply(TIGHT)
-        eventually(lambda: is_refused(rig), "the definition is tight again")
+        rig.apply(TIGHT[plural])
+        eventually(lambda: is_refused(rig, plural), "the definition is tight again")
 
 
-def is_refused(rig: Rig) -> bool:
-    body = {"apiVersion": API, "kind": "Destination", "metadata": {"name": "x", "namespace": "default"}, "spec": "text"}
+def is_refused(rig: Rig, plural: str) -> bool:
+    kind = TIGHT[plural]["spec"]["names"]["kind"]
+    body = {"apiVersion": API, "kind": kind, "metadata": {"name": "x", "namespace": "default"}, "spec": "text"}
     try:
-        rig.call("POST", f"/apis/{API}/namespaces/default/destinations?dryRun=All", body)
+        rig.call("POST", f"/apis/{API}/namespaces/default/{plural}?dryRun=All", body)
     except urllib.error.HTTPError as error:
         error.close()
         return True
@@ -109,15 +112,17 @@ def told(stage: Stage, type_: str = "Configured") -> dict[str, tuple[str, str]]:
 
 
 def conditions(stage: Stage, type_: str) -> dict[str, dict[str, Any]]:
-    """The conditions of a type, by destination, as far as there are conditions."""
+    """The conditions of a type, by destination."""
     items = stage.rig.call("GET", f"/apis/{API}/namespaces/{stage.story.system}/destinations")["items"]
-    return {
-        item["metadata"]["name"]: condition
-        for item in items
-        if isinstance(status := item.get("status", {}), dict) and isinstance(status.get("conditions", []), list)
-        for condition in status.get("conditions", [])
-        if condition["type"] == type_
-    }
+    found = {item["metadata"]["name"]: conditions_of(item) for item in items}
+    return {name: said[type_] for name, said in found.items() if type_ in said}
+
+
+def conditions_of(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By type, as far as there are conditions."""
+    status = item.get("status", {})
+    said = status.get("conditions", []) if isinstance(status, dict) else []
+    return {condition["type"]: condition for condition in said} if isinstance(said, list) else {}
 
 
 def unreadable(replica: Replica) -> dict[str, dict[str, Any]]:
@@ -127,15 +132,18 @@ def unreadable(replica: Replica) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in json.loads(body)["unreadable"]}
 
 
-def edit(stage: Stage, name: str, **body: Any) -> None:
-    path = f"/apis/{API}/namespaces/{stage.story.system}/destinations/{name}"
-    stage.rig.call("PATCH", path, body, "application/merge-patch+json")
+def edit(stage: Stage, path: str, spec: Any) -> None:
+    stage.rig.call("PATCH", path, {"spec": spec}, "application/merge-patch+json")
+
+
+def destination_path(stage: Stage, name: str = "debug") -> str:
+    return f"/apis/{API}/namespaces/{stage.story.system}/destinations/{name}"
 
 
 def test_fault_54_objects_of_a_wrong_form_are_named_and_nobody_else_is_affected(
     stage: Stage, reference: Reference
 ) -> None:
-    with loose(stage.rig, "spec", "status"):
+    with loose(stage.rig, "destinations", "spec", "status"):
         eventually(lambda: is_accepted(stage), "the definition is loose")
     stage.story.add_destination()
     replica = stage.start()
@@ -187,23 +195,46 @@ def test_fault_54_what_was_understood_of_an_object_holds_while_it_cannot_be_unde
     replica = stage.start()
     stage.story.instrument()
     stage.wait_quiet()
-    with loose(stage.rig, "spec"):
-        eventually(lambda: is_edited(stage), "the definition is loose")
+    with loose(stage.rig, "destinations", "spec"):
+        wrong = {"signals": ["SMELLS"]}
+        eventually(lambda: is_edited(stage, destination_path(stage), wrong), "the definition is loose")
     stage.story.until(lambda: told(stage, "Valid") == {"debug": ("False", "Invalid")}, "it says so itself")
     assert conditions(stage, "Valid")["debug"]["message"].endswith("goes on with what it last understood of it.")
     assert unreadable(replica)["debug"]["known"]
     assert told(stage)["debug"] == ("True", "Configured")
     stage.wait_quiet()
-    edit(stage, "debug", spec={"signals": ["TRACES"]})
+    edit(stage, destination_path(stage), {"signals": ["TRACES"]})
     stage.story.until(lambda: not conditions(stage, "Valid"), "what was said is taken back")
     assert not unreadable(replica)
     stage.assert_state(reference.instrumented)
     stage.assert_no_complaints()
 
 
-def is_edited(stage: Stage) -> bool:
+def test_fault_54_a_source_that_nothing_is_known_of_takes_no_agent_off_until_it_is_deleted(
+    stage: Stage, reference: Reference
+) -> None:
+    path = f"/apis/{API}/namespaces/{stage.story.shop}/sources/cart"
+    first = stage.start()
+    stage.story.instrument()
+    stage.wait_quiet()
+    assert first.stop() == 0
+    with loose(stage.rig, "sources", "spec"):
+        wrong = {"containerOverrides": [{"containerName": "app", "runtimeInfo": {}}]}
+        eventually(lambda: is_edited(stage, path, wrong), "the definition is loose")
+    template = stage.story.template()
+    replica = stage.start()
+    stage.story.until(lambda: "Valid" in conditions_of(stage.rig.call("GET", path)), "it says so itself")
+    stage.wait_quiet()
+    assert not unreadable(replica)["cart"]["known"]
+    assert stage.story.template() == template
+    stage.story.take_back_and_wait()
+    stage.assert_state(reference.back)
+    stage.assert_no_complaints()
+
+
+def is_edited(stage: Stage, path: str, spec: Any) -> bool:
     try:
-        edit(stage, "debug", spec={"signals": ["SMELLS"]})
+        edit(stage, path, spec)
     except urllib.error.HTTPError as error:
         error.close()
         return False

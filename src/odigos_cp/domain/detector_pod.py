@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from odigos_cp.api import report
 from odigos_cp.api.builtin import PODS, Pod
@@ -21,10 +21,10 @@ from odigos_cp.api.report import Container, UnbelievableError
 from odigos_cp.domain import conditions
 from odigos_cp.domain.plan import Create, Delete
 
-COMPONENT_LABEL = "app.kubernetes.io/component"
+COMPONENT_LABEL: Final = "app.kubernetes.io/component"
 COMPONENT = "detector"
-ABOUT_ANNOTATION = "odigos.io/detects"
-QUESTION_ANNOTATION = "odigos.io/question"
+ABOUT_ANNOTATION: Final = "odigos.io/detects"
+QUESTION_ANNOTATION: Final = "odigos.io/question"
 DEADLINE_SECONDS = 30
 LOST_SECONDS = 90.0
 """After so long a detector that has not ended never will: its node is gone."""

@@ -2,6 +2,9 @@
 
 One exists for every workload that is wanted, and stays until nothing of ours is left on a workload that no longer is:
 its status is the memory that the way back needs. Kubernetes removes it with its workload, which owns it.
+
+While a Source cannot be understood, and what it said before is not known either (this process has begun since), the
+applications of its namespace stay as they are: it may be what asks for them.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ class Observed:
     namespace: Namespace | None
     application: InstrumentedApplication | None
     wish: Wish
+    blind: bool = False
+    """Whether there is more to the wish than can be understood."""
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
@@ -41,6 +46,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if application is not None and not _is_of(application, workload):
         gone = Delete(APPLICATIONS, key_of(application), application.metadata.uid)
         return Plan((gone,), because="it belongs to an earlier workload of the same name")
+    if observed.blind and application is not None and application.spec.enabled:
+        return NOTHING
     if not observed.wish.enabled and (application is None or _is_clean(observed.kind, workload, application)):
         if application is None:
             return NOTHING

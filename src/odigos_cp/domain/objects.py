@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from odigos_cp.api.builtin import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, SERVICES, ConfigMap
 from odigos_cp.api.collectors import GATEWAY_GROUP, GROUPS, CollectorsGroup, ResourceSizes
@@ -21,8 +21,8 @@ from odigos_cp.domain import sizing
 from odigos_cp.domain.exporters import SecretVariable
 from odigos_cp.domain.pipeline import GRPC_PORT, HEALTH_PORT, HTTP_PORT, METRICS_PORT, QUEUE_DIRECTORY, Rendered
 
-GROUP_LABEL = "odigos.io/collectors-group"
-CONFIG_HASH_ANNOTATION = "odigos.io/config-hash"
+GROUP_LABEL: Final = "odigos.io/collectors-group"
+CONFIG_HASH_ANNOTATION: Final = "odigos.io/config-hash"
 """On the collectors' pods: which configuration each of them runs."""
 
 CONFIG_FILE, VARIABLES_FILE = "collector.yaml", "variables.json"

@@ -14,7 +14,7 @@ from odigos_cp.api.builtin import Pod, Workload
 from odigos_cp.api.meta import Key
 from odigos_cp.api.source import WORKLOAD_KINDS
 
-TEMPLATE_HASH = "pod-template-hash"
+TEMPLATE_HASH: Final = "pod-template-hash"
 _BY_PREFIX = {f"{kind.lower()}-": kind for kind in WORKLOAD_KINDS}
 
 

@@ -10,9 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from odigos_cp.api.configuration import CONFIGURATIONS
 from odigos_cp.api.meta import VALID, CustomResource, Kind, Unreadable, ValidReason, find_condition, key_of
+from odigos_cp.api.source import SOURCES
 from odigos_cp.domain import conditions
 from odigos_cp.domain.plan import NOTHING, Apply, Plan, identity
+
+_UNKNOWN = {
+    SOURCES.kind: "leaves the applications of its namespace that are instrumented as they are",
+    CONFIGURATIONS.kind: "goes by the defaults, and leaves the applications that are instrumented as they are",
+}
+"""What holds while nothing is known of an object; for all other kinds it is as if it were not there."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,8 @@ def _take_back(kind: Kind[Any], held: CustomResource, manager: str) -> Plan:
 
 
 def _message(kind: Kind[Any], why: str, is_known: bool) -> str:
-    meanwhile = "goes on with what it last understood of it" if is_known else "does as if it were not there"
+    unknown = _UNKNOWN.get(kind.kind, "does as if it were not there")
+    meanwhile = "goes on with what it last understood of it" if is_known else unknown
     return (
         f"odigos-cp cannot understand this {kind.kind}: {why}. Correct or delete it; until then odigos-cp {meanwhile}."
     )

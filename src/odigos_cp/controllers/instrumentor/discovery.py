@@ -43,7 +43,16 @@ def observe(stores: Stores, key: Key, system_namespace: str) -> Observed | None:
         namespace=stores[NAMESPACES].get(Key("", key.namespace)),
         application=stores[APPLICATIONS].get(key),
         wish=selection.wish(Target(key.namespace, kind, name), sources, settings),
+        blind=_is_blind(stores, key.namespace, system_namespace),
     )
+
+
+def _is_blind(stores: Stores, namespace: str, system_namespace: str) -> bool:
+    """Whether a Source that counts here, or the configuration, can neither be understood nor ever was."""
+    unknown = [key.namespace for key in stores[SOURCES].unreadable if key not in stores[SOURCES]]
+    settings = Key(system_namespace, CONFIGURATION_NAME)
+    configurations = stores[CONFIGURATIONS]
+    return namespace in unknown or (settings in configurations.unreadable and settings not in configurations)
 
 
 def observe_source(stores: Stores, key: Key, system_namespace: str) -> ObservedSource | None:
@@ -115,9 +124,9 @@ def _watches(stores: Stores) -> list[Watch[Any]]:
     return [
         *observing.workload_watches(),
         Watch(APPLICATIONS),
-        Watch(SOURCES, of_source),
+        Watch(SOURCES, of_source, unreadable=True),
         Watch(NAMESPACES, of_namespace),
-        Watch(CONFIGURATIONS, of_configuration),
+        Watch(CONFIGURATIONS, of_configuration, unreadable=True),
     ]
 
 
