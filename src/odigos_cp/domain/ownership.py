@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from odigos_cp.api.application import application_key
 from odigos_cp.api.builtin import Pod, Workload
