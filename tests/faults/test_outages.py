@@ -182,4 +182,5 @@ def _refused(proxy: Proxy) -> int:
 
 
 def _reads(proxy: Proxy) -> int:
-    return proxy.count(WATCHES) + proxy.count(LISTS)
+    """Those that found it away, or not yet ready."""
+    return sum(seen.status != 200 for aim in (WATCHES, LISTS) for seen in proxy.requests(aim))
