@@ -7,6 +7,7 @@ kept (its path is printed, with how to run it again) and makes the exit code 1. 
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -64,7 +65,8 @@ def _run(name: str, seconds: int, folder: Path) -> subprocess.CompletedProcess[s
         "-verbosity=1",
     ]
     command = [sys.executable, "-m", "tests.detector.fuzz", "--one", name, str(seeds), *limits]
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds + 120)
+    inside = os.environ | {"TMPDIR": str(folder)}  # a fuzzer ends without cleaning up
+    return subprocess.run(command, env=inside, capture_output=True, text=True, errors="replace", timeout=seconds + 120)
 
 
 def _one(name: str, words: list[str]) -> None:

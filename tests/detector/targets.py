@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -38,6 +40,7 @@ class _Folder:
 
     def __init__(self) -> None:
         self._path = Path(tempfile.mkdtemp(prefix="parsers-"))
+        atexit.register(shutil.rmtree, self._path, ignore_errors=True)
         (self._path / "net").mkdir()
         self.process = procfs.Process(7, os.open(self._path, os.O_PATH | os.O_DIRECTORY))
 
