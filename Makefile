@@ -16,6 +16,7 @@ UI_SOURCES := $(shell find ui/src 2>/dev/null) $(filter-out ui/next-env.d.ts,$(w
 UI_PACKAGES := ui/node_modules/.package-lock.json
 BUNDLE := src/odigos_cp/web/static/index.html
 BENCH_PODS := 1000,10000,20000
+FAULTS_OF_THE_PROCESS := $(patsubst %,test_%.py,blocked clock half_dead leader lease stop versions)
 FAST_TESTS := tests $(addprefix --ignore=tests/,e2e browser cluster faults bench local/test_whole_cluster.py)
 
 export ODIGOS_CP_CACHE := $(CACHE)
@@ -39,15 +40,15 @@ clean: ## Remove the build cache, the virtual environment and built files (run `
 ##@ Test it
 
 .PHONY: test
-test: check built jdk chromium faketime ## Every test: checks, then side by side those on this machine, under faults too, and those on a real two-node cluster
+test: check built jdk chromium faketime ## Every test: checks, then two at a time what needs this machine, a two-node cluster, and a control plane to be treated badly
 	@$(MAKE) --no-print-directory -j2 --output-sync=line test-here test-cluster
+	@$(MAKE) --no-print-directory test-faults
 
 .PHONY: test-here
 test-here: ## What needs nothing but this machine: the fast tests, the browser's, and those that treat a cluster badly
 	$(BIN)/pytest $(FAST_TESTS) -q
 	$(BIN)/pytest tests/browser -q
 	$(BIN)/pytest tests/local/test_whole_cluster.py -q
-	$(BIN)/pytest tests/faults tests/bench -q
 
 .PHONY: test-fast
 test-fast: venv jdk ## The tests that need no cluster and no browser
@@ -59,7 +60,15 @@ test-browser: venv ui chromium ## The UI in a real headless Chromium
 
 .PHONY: test-faults
 test-faults: venv faketime ## A real API server and etcd that are killed, cut off and lied about, and the control plane that must not mind
-	$(BIN)/pytest tests/faults tests/bench -q
+	@$(MAKE) --no-print-directory -j2 --output-sync=line test-faults-of-the-way test-faults-of-the-process
+
+.PHONY: test-faults-of-the-way
+test-faults-of-the-way: venv
+	$(BIN)/pytest tests/faults tests/bench $(addprefix --ignore=tests/faults/,$(FAULTS_OF_THE_PROCESS)) -q
+
+.PHONY: test-faults-of-the-process
+test-faults-of-the-process: venv faketime
+	$(BIN)/pytest $(addprefix tests/faults/,$(FAULTS_OF_THE_PROCESS)) -q
 
 .PHONY: test-cluster
 test-cluster: venv ui chromium ## The tests on a real cluster; KEEP=1 leaves it running for the next time
