@@ -23,8 +23,8 @@ from typing import Any, Final
 
 from tests.faults.rig import Rig
 
-STAMP: Final = "bench.odigos.io/at"
-"""The annotation that says when an event was made, by the monotonic clock, in nanoseconds."""
+STAMP: Final = "odigos.io/injected"
+"""The annotation that says when an event was made, by the monotonic clock, in nanoseconds: one that the view keeps."""
 APPLICATIONS: Final = ("cart", "catalog", "checkout", "currency", "email", "frontend", "payment", "shipping")
 NAMESPACES: Final = 20
 BATCH: Final = 100

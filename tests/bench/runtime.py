@@ -26,7 +26,7 @@ from odigos_cp.kube.stores import Stores
 
 WORKERS: Final = 16
 NAMESPACE: Final = "bench"
-STAMP: Final = "bench.odigos.io/at"
+STAMP: Final = "odigos.io/injected"
 SAID: Final = {"burst": "burst", "measure": "measured", "apply": "applied"}
 
 

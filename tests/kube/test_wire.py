@@ -170,6 +170,22 @@ def test_a_bookmark_of_a_kind_whose_empty_objects_do_not_fit_is_a_bookmark() -> 
     assert wire.event(PODS, text) == wire.WatchEvent("BOOKMARK", None, "9", Key("", ""))
 
 
+def test_words_of_a_later_kubernetes_make_no_pod_unreadable() -> None:
+    words = {"phase": "Hibernating", "conditions": [{"type": "Warm", "status": "Perhaps", "message": "soon"}]}
+    page = wire.page(PODS, listed({"metadata": {"name": "a"}, "status": words}))
+    (pod,) = page.items
+    assert (pod.status.phase, pod.ready, pod.status.conditions[0].message) == ("Unknown", False, "soon")
+
+
+def test_of_a_pods_labels_and_annotations_only_those_that_are_read_are_kept() -> None:
+    labels = {"team": "storefront", "odigos.io/instrumented": "0123"}
+    annotations = {"odigos.io/injected": "4567", "users/notes": "x" * 100_000}
+    page = wire.page(PODS, listed({"metadata": {"name": "a", "labels": labels, "annotations": annotations}}))
+    (pod,) = page.items
+    assert pod.metadata.labels == {"odigos.io/instrumented": "0123"}
+    assert pod.metadata.annotations == {"odigos.io/injected": "4567"}
+
+
 def test_an_error_in_the_stream_is_never_taken_for_an_object() -> None:
     with pytest.raises(errors.ServerError):
         wire.event(CONFIG_MAPS, line("ERROR", {"kind": "Status", "metadata": {}, "code": 500, "message": "etcd"}))

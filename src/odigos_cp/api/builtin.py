@@ -1,27 +1,22 @@
 """Narrow views of built-in kinds: only the fields that odigos-cp reads, decoded once from the API server's bytes.
 
 Reading a field that is not here means adding it here, so what the control plane depends on stands in one file.
+Of pods there are many, and each is held: of their labels and annotations only those with a name below are read, and a
+word of a few that are known is an enum, for which no text is kept; one that is not known makes no pod unreadable.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from enum import StrEnum
+from typing import Protocol, TypedDict, TypeVar
 
 import msgspec
 
-from odigos_cp.api.meta import INSTRUMENTED_LABEL, Kind
+from odigos_cp.api.meta import INSTRUMENTED_LABEL, Kind, Metadata
 
 
 class Struct(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Base of the views: immutable, camelCase on the wire, no garbage-collector bookkeeping."""
-
-
-class Owner(Struct, frozen=True):
-    api_version: str = ""
-    kind: str = ""
-    name: str = ""
-    uid: str = ""
-    controller: bool = False
 
 
 class Meta(Struct, frozen=True):
@@ -32,7 +27,6 @@ class Meta(Struct, frozen=True):
     generation: int = 0
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
-    owner_references: tuple[Owner, ...] = ()
     creation_timestamp: str = ""
     deletion_timestamp: str | None = None
 
@@ -41,23 +35,13 @@ class LabelSelector(Struct, frozen=True):
     match_labels: dict[str, str] = {}
 
 
-class Container(Struct, frozen=True):
-    name: str = ""
-    image: str = ""
-
-
-class PodSpec(Struct, frozen=True):
-    node_name: str = ""
-    containers: tuple[Container, ...] = ()
-
-
 class Variable(Struct, frozen=True):
     name: str = ""
 
 
-class TemplateContainer(Container, frozen=True):
-    """Which variables a template sets matters; of live pods, which are many more, nobody asks it."""
-
+class TemplateContainer(Struct, frozen=True):
+    name: str = ""
+    image: str = ""
     env: tuple[Variable, ...] = ()
 
 
@@ -122,6 +106,46 @@ class Workload(Struct, frozen=True):
         return self.spec.template.metadata.labels.get(INSTRUMENTED_LABEL, "")
 
 
+class Owner(Struct, frozen=True):
+    kind: str = ""
+    name: str = ""
+    controller: bool = False
+
+
+PodLabels = TypedDict(
+    "PodLabels",
+    {
+        "odigos.io/instrumented": str,
+        "odigos.io/collectors-group": str,
+        "app.kubernetes.io/component": str,
+        "pod-template-hash": str,
+    },
+    total=False,
+)
+PodAnnotations = TypedDict(
+    "PodAnnotations",
+    {"odigos.io/injected": str, "odigos.io/config-hash": str, "odigos.io/detects": str, "odigos.io/question": str},
+    total=False,
+)
+
+
+class PodMeta(Struct, frozen=True):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    labels: PodLabels = {}
+    annotations: PodAnnotations = {}
+    owner_references: tuple[Owner, ...] = ()
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+
+
+class PodSpec(Struct, frozen=True):
+    node_name: str = ""
+
+
 class Terminated(Struct, frozen=True):
     exit_code: int = 0
     reason: str = ""
@@ -141,40 +165,69 @@ class ContainerState(Struct, frozen=True):
 class ContainerStatus(Struct, frozen=True):
     name: str = ""
     ready: bool = False
-    restart_count: int = 0
     image_id: str = msgspec.field(default="", name="imageID")
     container_id: str = msgspec.field(default="", name="containerID")
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
 
 
+class Phase(StrEnum):
+    NONE = ""
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Phase:
+        return cls.UNKNOWN
+
+
+class PodConditionType(StrEnum):
+    READY = "Ready"
+    OTHER = ""
+
+    @classmethod
+    def _missing_(cls, value: object) -> PodConditionType:
+        return cls.OTHER
+
+
+class Truth(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Truth:
+        return cls.UNKNOWN
+
+
 class PodCondition(Struct, frozen=True):
-    type: str = ""
-    status: str = ""
-    reason: str = ""
+    type: PodConditionType = PodConditionType.OTHER
+    status: Truth = Truth.UNKNOWN
     message: str = ""
 
 
 class PodStatus(Struct, frozen=True):
-    phase: str = ""
+    phase: Phase = Phase.NONE
     reason: str = ""
     message: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
-    host_ip: str = msgspec.field(default="", name="hostIP")
     conditions: tuple[PodCondition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
 class Pod(Struct, frozen=True):
-    metadata: Meta = Meta()
+    metadata: PodMeta = PodMeta()
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
     @property
     def ready(self) -> bool:
         return self.metadata.deletion_timestamp is None and any(
-            c.type == "Ready" and c.status == "True" for c in self.status.conditions
+            c.type is PodConditionType.READY and c.status is Truth.TRUE for c in self.status.conditions
         )
 
 
@@ -231,7 +284,7 @@ class View(Protocol):
     """Any of the structs above that has metadata."""
 
     @property
-    def metadata(self) -> Meta: ...
+    def metadata(self) -> Metadata: ...
 
 
 S = TypeVar("S", bound=View)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -18,10 +18,10 @@ GROUP = "odigos.io"
 VERSION = "v1alpha1"
 SYSTEM_NAMESPACE = "odigos-system"
 
-INSTRUMENTED_LABEL = "odigos.io/instrumented"
+INSTRUMENTED_LABEL: Final = "odigos.io/instrumented"
 """The one thing odigos-cp writes on a user's workload: a pod-template label with the hash of the injection plan."""
 
-INJECTED_ANNOTATION = "odigos.io/injected"
+INJECTED_ANNOTATION: Final = "odigos.io/injected"
 """On live Pods only, set by the webhook: the hash of the plan that was injected."""
 
 MANAGED_LABEL = "app.kubernetes.io/managed-by"

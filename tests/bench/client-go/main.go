@@ -31,8 +31,8 @@ const (
 	workers   = 16
 	namespace = "bench"
 	manager   = "bench"
-	// The harness writes the time of an event here; reconcile reads it from the cache.
-	stampAnnotation = "bench.odigos.io/at"
+	// The harness writes the time of an event here, as the view keeps it; reconcile reads it from the cache.
+	stampAnnotation = "odigos.io/injected"
 )
 
 type command struct {

@@ -5,6 +5,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+var (
+	labels      = []string{"odigos.io/instrumented", "odigos.io/collectors-group", "app.kubernetes.io/component", "pod-template-hash"}
+	annotations = []string{"odigos.io/injected", "odigos.io/config-hash", "odigos.io/detects", "odigos.io/question"}
+)
+
 // trim keeps of a pod exactly the fields that the Python side's view has (api/builtin.py), in new memory: what came
 // off the wire can go.
 func trim(object any) (any, error) {
@@ -19,8 +24,8 @@ func trim(object any) (any, error) {
 			UID:               pod.UID,
 			ResourceVersion:   pod.ResourceVersion,
 			Generation:        pod.Generation,
-			Labels:            pod.Labels,
-			Annotations:       pod.Annotations,
+			Labels:            chosen(pod.Labels, labels),
+			Annotations:       chosen(pod.Annotations, annotations),
 			CreationTimestamp: pod.CreationTimestamp,
 			DeletionTimestamp: pod.DeletionTimestamp,
 		},
@@ -30,7 +35,6 @@ func trim(object any) (any, error) {
 			Reason:                pod.Status.Reason,
 			Message:               pod.Status.Message,
 			PodIP:                 pod.Status.PodIP,
-			HostIP:                pod.Status.HostIP,
 			ContainerStatuses:     statuses(pod.Status.ContainerStatuses),
 			InitContainerStatuses: statuses(pod.Status.InitContainerStatuses),
 		},
@@ -39,17 +43,13 @@ func trim(object any) (any, error) {
 		kept.OwnerReferences = make([]metav1.OwnerReference, len(pod.OwnerReferences))
 		for i, o := range pod.OwnerReferences {
 			kept.OwnerReferences[i] = metav1.OwnerReference{
-				APIVersion: o.APIVersion, Kind: o.Kind, Name: o.Name, UID: o.UID, Controller: o.Controller,
+				Kind: o.Kind, Name: o.Name, Controller: o.Controller,
 			}
 		}
 	}
-	kept.Spec.Containers = make([]corev1.Container, len(pod.Spec.Containers))
-	for i, c := range pod.Spec.Containers {
-		kept.Spec.Containers[i] = corev1.Container{Name: c.Name, Image: c.Image}
-	}
 	kept.Status.Conditions = make([]corev1.PodCondition, len(pod.Status.Conditions))
 	for i, c := range pod.Status.Conditions {
-		kept.Status.Conditions[i] = corev1.PodCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message}
+		kept.Status.Conditions[i] = corev1.PodCondition{Type: c.Type, Status: c.Status, Message: c.Message}
 	}
 	return kept, nil
 }
@@ -63,7 +63,6 @@ func statuses(all []corev1.ContainerStatus) []corev1.ContainerStatus {
 		kept[i] = corev1.ContainerStatus{
 			Name:                 s.Name,
 			Ready:                s.Ready,
-			RestartCount:         s.RestartCount,
 			ImageID:              s.ImageID,
 			ContainerID:          s.ContainerID,
 			State:                state(s.State),
@@ -80,6 +79,19 @@ func state(s corev1.ContainerState) corev1.ContainerState {
 	}
 	if t := s.Terminated; t != nil {
 		kept.Terminated = &corev1.ContainerStateTerminated{ExitCode: t.ExitCode, Reason: t.Reason, Message: t.Message}
+	}
+	return kept
+}
+
+func chosen(all map[string]string, names []string) map[string]string {
+	var kept map[string]string
+	for _, name := range names {
+		if value, ok := all[name]; ok {
+			if kept == nil {
+				kept = make(map[string]string, 1)
+			}
+			kept[name] = value
+		}
 	}
 	return kept
 }
