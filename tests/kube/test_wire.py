@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from odigos_cp.api import builtin
 from odigos_cp.api.builtin import CONFIG_MAPS, PODS
 from odigos_cp.api.destination import DESTINATIONS
 from odigos_cp.api.meta import VALID, Key, Kind, Unreadable
@@ -184,6 +185,35 @@ def test_of_a_pods_labels_and_annotations_only_those_that_are_read_are_kept() ->
     (pod,) = page.items
     assert pod.metadata.labels == {"odigos.io/instrumented": "0123"}
     assert pod.metadata.annotations == {"odigos.io/injected": "4567"}
+
+
+def _replica(name: str, hash_: str = "h") -> dict[str, Any]:
+    container = {"name": "app", "imageID": "sha256:1", "state": {"running": {}}, "lastState": {}}
+    return {
+        "metadata": {"name": name, "namespace": "ns", "labels": {"pod-template-hash": hash_}},
+        "spec": {"nodeName": "node-1"},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [container]},
+    }
+
+
+def test_what_is_the_same_in_many_pods_is_held_once() -> None:
+    one, other = wire.page(PODS, listed(_replica("a"), _replica("b"))).items
+    assert one.metadata.labels is other.metadata.labels
+    assert one.spec is other.spec
+    assert one.status.conditions is other.status.conditions
+    assert one.status.container_statuses[0].image_id is other.status.container_statuses[0].image_id
+    assert (one.metadata.name, other.metadata.name) == ("a", "b")
+
+
+def test_what_is_shared_is_bounded_and_a_pod_is_the_same_whether_or_not_it_shares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = wire.page(PODS, listed(_replica("a"))).items
+    monkeypatch.setattr(builtin, "SHARED_PARTS", 3)
+    for n in range(20):
+        wire.page(PODS, listed(_replica("b", str(n))))
+    assert len(builtin._shared) <= 3
+    assert wire.page(PODS, listed(_replica("a"))).items == before
 
 
 def test_an_error_in_the_stream_is_never_taken_for_an_object() -> None:

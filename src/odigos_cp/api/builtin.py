@@ -8,11 +8,14 @@ word of a few that are known is an enum, for which no text is kept; one that is 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol, TypedDict, TypeVar
+from typing import Any, Final, Protocol, TypedDict, TypeVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from odigos_cp.api.meta import INSTRUMENTED_LABEL, Kind, Metadata
+
+P = TypeVar("P")
 
 
 class Struct(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -219,10 +222,50 @@ class PodStatus(Struct, frozen=True):
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
+_RUNNING: Final = ContainerState()
+SHARED_PARTS: Final = 20_000
+
+
+class _Shared(dict[Any, Any]):
+    """Parts of pods by themselves. When there are too many all are forgotten, and those that come are shared anew."""
+
+    def __missing__(self, part: Any) -> Any:
+        return self._remember(part, part)
+
+    def labels(self, labels: PodLabels) -> PodLabels:
+        key = frozenset(labels.items())
+        return self[key] if key in self else self._remember(key, labels)
+
+    def _remember(self, key: Any, part: P) -> P:
+        if len(self) >= SHARED_PARTS:
+            self.clear()
+        self[key] = part
+        return part
+
+
+_shared: Final = _Shared()
+
+
 class Pod(Struct, frozen=True):
     metadata: PodMeta = PodMeta()
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
+
+    def __post_init__(self) -> None:
+        """What is the same in many pods is held once: it is more than half of what a pod takes."""
+        meta, status = self.metadata, self.status
+        force_setattr(meta, "namespace", _shared[meta.namespace])
+        force_setattr(meta, "labels", _shared.labels(meta.labels))
+        force_setattr(meta, "owner_references", _shared[meta.owner_references])
+        force_setattr(self, "spec", _shared[self.spec])
+        force_setattr(status, "conditions", _shared[status.conditions])
+        for container in status.container_statuses:
+            force_setattr(container, "name", _shared[container.name])
+            force_setattr(container, "image_id", _shared[container.image_id])
+            if container.state == _RUNNING:
+                force_setattr(container, "state", _RUNNING)
+            if container.last_state == _RUNNING:
+                force_setattr(container, "last_state", _RUNNING)
 
     @property
     def ready(self) -> bool:
