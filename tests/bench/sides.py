@@ -28,6 +28,8 @@ OURS: Final = "odigos-cp"
 ANSWER_SECONDS: Final = 120.0
 LOG_TAIL: Final = 15
 DIES_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL")
+DEVELOPMENT: Final = ("rich", "greenlet")
+"""Brought here by development tools, absent from requirements.lock and so from a pod; structlog loads what is there."""
 QUIET_NANOSECONDS: Final = 1_000_000
 QUIET_SECONDS: Final = 0.1
 SETTLE_SECONDS: Final = 5.0
@@ -214,4 +216,6 @@ def _flags(access: Access) -> list[str]:
 
 
 def _python(module: str) -> list[str]:
-    return [sys.executable, "-m", module]
+    """As in a pod."""
+    absent = f"import runpy, sys; sys.modules.update(dict.fromkeys({DEVELOPMENT}))"
+    return [sys.executable, "-c", f"{absent}; runpy.run_module({module!r}, run_name='__main__')"]
