@@ -13,7 +13,7 @@ from odigos_cp.api.builtin import CONFIG_MAPS, PODS, ConfigMap
 from odigos_cp.api.meta import Key
 from odigos_cp.kube import writes
 from odigos_cp.kube.client import Client, Page
-from odigos_cp.kube.controller import Controller, Result, Watch
+from odigos_cp.kube.controller import RECONCILE_SECONDS, Controller, Result, Watch
 from odigos_cp.kube.errors import (
     ApiError,
     Conflict,
@@ -80,6 +80,19 @@ async def test_a_change_or_deletion_reconciles_its_key() -> None:
         world.store.remove(A, "12")
         await anyio.sleep(1)
     assert [key for _, key in world.runs] == [A, A]
+
+
+async def test_a_reconcile_that_hangs_in_tasks_of_its_own_is_ended_and_tried_again() -> None:
+    async def hang(key: Key) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.sleep_forever)
+
+    world = World(hang)
+    world.store.replace([config_map("a", 1)], "10")
+    async with world.running():
+        await anyio.sleep(RECONCILE_SECONDS + 1)
+        assert world.controller.status.last_error.endswith("a: not done within 120 s")
+        assert [key for _, key in world.runs] == [A, A]
 
 
 async def test_changes_before_the_start_are_not_kept_beyond_what_the_cache_has() -> None:
