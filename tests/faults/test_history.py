@@ -95,7 +95,8 @@ async def test_fault_09_ten_thousand_writes_behind_a_held_watch_and_a_compaction
             gate.open()
             await followed.until_true()
             assert gate.held > 0, "the watch was held"
-            assert LISTED.value("configmaps", "gone") > gone, "its version was too old"
+            # The list is counted when all its changes are told, some thousand of them after its content is there.
+            await followed.until(lambda: LISTED.value("configmaps", "gone") > gone, "a list, its version was too old")
 
 
 def _compact_and_restart(rig: Rig) -> None:
