@@ -16,6 +16,9 @@ import pytest
 
 from cluster.kubectl import Kubectl
 
+CLUSTER_SECONDS = 300.0
+"""So long a cluster may take to stand, its programs built already."""
+
 # A busy machine is no fault of the example; the test as a whole has its time limit.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
@@ -27,6 +30,17 @@ asyncio.set_event_loop(None)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-cluster", action="store_true", help="leave the test cluster running at the end")
     parser.addoption("--cluster-name", default="test", help="name of the local cluster that the tests use")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test on the cluster waits until it stands, which is no fault of the test."""
+    cluster = {"kubeconfig", "local_cluster"}
+    first = next((item for item in items if cluster.intersection(getattr(item, "fixturenames", ()))), None)
+    if first is not None:
+        own = first.get_closest_marker("timeout")
+        seconds = own.args[0] if own else float(first.config.getini("timeout"))
+        first.add_marker(pytest.mark.timeout(seconds + CLUSTER_SECONDS), append=False)
 
 
 @pytest.fixture(scope="session")
