@@ -12,12 +12,10 @@ rule that fires for a request is obeyed; a rule counts the requests that fit its
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
 import threading
 import time
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -26,9 +24,9 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
+from odigos_cp.kube.connector import Connector
 from tests.faults.relay import Loop
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -211,24 +209,6 @@ class Exchange:
         return response
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Connections that say goodbye in TLS when they are closed would do so beyond the end of the loop."""
-
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**how)
-        self._made: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
-
-    async def _create_connection(self, *what: Any, **how: Any) -> ResponseHandler:
-        made = await super()._create_connection(*what, **how)
-        if made.transport is not None:
-            self._made.add(made.transport)
-        return made
-
-    def cut(self) -> None:
-        for transport in tuple(self._made):
-            transport.abort()
-
-
 class Proxy:
     """Made by `with proxying(...)`. `upstream` may be moved to another server while it runs."""
 
@@ -273,7 +253,7 @@ class Proxy:
         self._loop.close()
 
     async def _start(self) -> None:
-        self._connector = _Connector(limit=0, force_close=True)
+        self._connector = Connector(limit=0, force_close=True)
         self.session = aiohttp.ClientSession(
             connector=self._connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
@@ -290,10 +270,8 @@ class Proxy:
     async def _stop(self) -> None:
         self._cut()
         await self._runner.cleanup()
+        await self._connector.end()
         await self.session.close()
-        self._connector.cut()
-        for _ in range(2):
-            await asyncio.sleep(0)  # what was cut is closed in the loop's next rounds
 
     def _cut(self) -> None:
         server = self._runner.server

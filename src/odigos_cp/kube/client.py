@@ -8,11 +8,9 @@ A refused token or an unknown certificate makes the access be read again (access
 
 from __future__ import annotations
 
-import asyncio
 import io
 import socket
 import struct
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import replace
@@ -24,12 +22,12 @@ import aiohttp
 import anyio
 import anyio.lowlevel
 import structlog
-from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from odigos_cp.api.meta import Key, Kind, R
 from odigos_cp.kube import access, clock, errors, fence, lines, metrics, wire, writes
 from odigos_cp.kube.access import Access, Load
+from odigos_cp.kube.connector import Connector
 from odigos_cp.kube.wire import Page, WatchEvent, Written
 
 __all__ = ["Access", "Client", "Page", "WatchEvent", "Written"]
@@ -50,8 +48,6 @@ ACCESS_SECONDS: Final = 60.0
 """A service account's token and CA are read again so often; the kubelet rotates them long before they end."""
 REFRESH_SECONDS: Final = 10.0
 """A refused token makes the access be read again, but not more often than this."""
-LINGER_SECONDS: Final = 0.1
-"""So long the end waits for connections that are just being made."""
 READ_RETRIES: Final = 2
 TEXT: Final = "text"
 """What metrics call that which is no object."""
@@ -63,59 +59,6 @@ PAGE_BYTES: Final = 64 * 1024 * 1024
 """A page of ordinary objects is a tenth of it."""
 OBJECT_BYTES: Final = 16 * 1024 * 1024
 """etcd keeps objects of at most 1.5 MiB, and JSON makes at most six bytes of one."""
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Leaves no connection open behind its end, whatever was cancelled, and when.
-
-    A connection whose caller is cancelled while it is made is made all the same, and then cut off: asyncio's TLS would
-    leave it open for good if it were cancelled at the wrong moment, and nobody would know of it. At the end those that
-    still say goodbye to the server are cut off, too.
-    """
-
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**how)
-        self._making: set[asyncio.Task[ResponseHandler]] = set()
-        self._made: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
-
-    async def _create_connection(self, *what: Any, **how: Any) -> ResponseHandler:
-        """Only the making has a task of its own: a call that finds a connection that was kept needs none."""
-        making = asyncio.get_running_loop().create_task(super()._create_connection(*what, **how))
-        self._making.add(making)
-        making.add_done_callback(self._remember)
-        try:
-            return await asyncio.shield(making)
-        except asyncio.CancelledError:
-            making.add_done_callback(_cut_off)
-            raise
-
-    def _remember(self, making: asyncio.Task[ResponseHandler]) -> None:
-        self._making.discard(making)
-        if (made := _transport(making)) is not None:
-            self._made.add(made)
-
-    async def end(self) -> None:
-        """A server that does not answer is not waited for."""
-        if self._making:
-            await asyncio.wait(self._making, timeout=LINGER_SECONDS)
-        for making in self._making:
-            making.cancel()
-        await self.close()
-        for transport in self._made:
-            transport.abort()
-        for _ in range(2):
-            await anyio.lowlevel.checkpoint()  # what was aborted is closed in the loop's next rounds
-
-
-def _transport(making: asyncio.Task[ResponseHandler]) -> asyncio.Transport | None:
-    if making.cancelled() or making.exception() is not None:
-        return None
-    return making.result().transport
-
-
-def _cut_off(making: asyncio.Task[ResponseHandler]) -> None:
-    if (made := _transport(making)) is not None:
-        made.abort()
 
 
 class _Unanswered(aiohttp.ClientConnectionError):
@@ -173,7 +116,7 @@ class Client:
         self._loading = anyio.Lock()
         self._timeout = timeout
         self._warned: set[str] = set()
-        self._connector = _Connector(limit=0, keepalive_timeout=30, ttl_dns_cache=30, socket_factory=_socket)
+        self._connector = Connector(limit=0, keepalive_timeout=30, ttl_dns_cache=30, socket_factory=_socket)
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             request_class=_Request,
