@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import pytest
@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(60)]
 
 WATCHES = Aim("watch", "pods")
 LISTS = Aim("list", "pods")
+CHANGED: Final = "app.kubernetes.io/component"
+"""One of the labels that a pod's view keeps."""
 MIB = 1024 * 1024
 ESCAPED = len("\\u003c")
 BOMB = 1_450_000
@@ -55,12 +57,12 @@ class Pods:
         await anyio.to_thread.run_sync(self.rig.call, "POST", f"/api/v1/namespaces/{self.namespace}/pods", body)
 
     async def label(self, name: str) -> None:
-        body = {"metadata": {"namespace": self.namespace, "name": name, "labels": {"changed": "yes"}}}
+        body = {"metadata": {"namespace": self.namespace, "name": name, "labels": {CHANGED: "yes"}}}
         await self.straight.apply(PODS, body, manager="writer")
 
     def is_labelled(self, name: str) -> bool:
         held = self.store.get(Key(self.namespace, name))
-        return held is not None and held.metadata.labels.get("changed") == "yes"
+        return held is not None and held.metadata.labels.get(CHANGED) == "yes"
 
     async def delete(self, name: str) -> None:
         await self.straight.delete(PODS, Key(self.namespace, name), grace_seconds=0)
