@@ -42,7 +42,7 @@ class Queue:
         self._running: dict[Key, _Due] = {}
         self._again: dict[Key, _Due] = {}
         self._failures: dict[Key, int] = {}
-        self._not_before: dict[Key, float] = {}
+        self._not_before: dict[Key, float] = {}  # of keys that wait; who is handed out has waited
         self._getters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -91,6 +91,7 @@ class Queue:
                 raise
         key, due = self._ready.popitem(last=False)
         self._running[key] = due
+        self._not_before.pop(key, None)
         DEPTH.set(len(self._ready), self.name)
         WAITED.observe(max(0.0, clock.seconds() - due.at), self.name)
         return key
