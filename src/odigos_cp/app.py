@@ -98,9 +98,9 @@ def build(settings: Settings, stores: Stores, client: Client) -> Parts:
     return Parts(controllers, services)
 
 
-async def run(settings: Settings, watchdog: Watchdog, *, around: process.Around | None = None) -> None:
+async def run(settings: Settings, watchdog: Watchdog, *, around: process.Around = process.as_it_is) -> None:
     """`around` is given each service with its name, and gives what is run instead."""
-    service = Services(watchdog, around) if around else Services(watchdog)
+    service = Services(watchdog, around)
     log.info("starting", version=VERSION, controllers=settings.controllers, identity=settings.identity)
     async with (
         await Client.connect(

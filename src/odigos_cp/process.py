@@ -45,6 +45,12 @@ Service = Callable[..., Coroutine[Any, Any, None]]
 
 Around = Callable[[str, Service], Service]
 """What every service is started through, with its name: a test disturbs a service here."""
+
+
+def as_it_is(_name: str, service: Service) -> Service:
+    return service
+
+
 Body = Callable[[Watchdog], Awaitable[None]]
 
 
@@ -85,7 +91,7 @@ class EndedByItself(Exception):
 class Services:
     """Gives each service its name. Its death is told, a return is a death, and then the time for the end runs."""
 
-    def __init__(self, watchdog: Watchdog, around: Around = lambda name, service: service) -> None:
+    def __init__(self, watchdog: Watchdog, around: Around = as_it_is) -> None:
         self._watchdog = watchdog
         self._around = around
 

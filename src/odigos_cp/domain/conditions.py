@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from odigos_cp.api.meta import Condition, ConditionStatus, Metadata, find_condition
+from odigos_cp.api.meta import Condition, ConditionStatus, Resource, find_condition
 
 MESSAGE_LIMIT = 1024
 
@@ -57,11 +57,9 @@ def say(
     )
 
 
-class Told(Protocol):
+class Told(Resource, Protocol):
     """An object whose status has conditions."""
 
-    @property
-    def metadata(self) -> Metadata: ...
     @property
     def status(self) -> Conditions: ...
 

@@ -1,6 +1,6 @@
 """How does a cache follow the API server? List once in pages, then watch; when the watch cannot go on, list again.
 
-The states are named, for /metrics and the UI. Every reconnect pauses with jitter, longer after each failure; an event
+The states are named, for /metrics. Every reconnect pauses with jitter, longer after each failure; an event
 resets it. 410, in either form, means the version is too old: list again; when it comes in the middle of lists, again
 and again, the list is asked for in one piece. A kind that cannot be read for a while keeps what was last known of it:
 acting on an empty cache would take agents off applications.

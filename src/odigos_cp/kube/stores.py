@@ -66,9 +66,6 @@ class Stores:
         """How many caches have their first content, of how many."""
         return sum(store.synced for store in self._stores.values()), len(self._stores)
 
-    def reflectors(self) -> tuple[Reflector[Any], ...]:
-        return tuple(self._reflectors.values())
-
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """All reflectors until cancelled; `started` is said when every cache has its first content."""
         async with anyio.create_task_group() as tasks:

@@ -103,7 +103,7 @@ class _Event(msgspec.Struct, Generic[T], frozen=True):
 
 
 class _Decoders(Generic[T]):
-    """Of the envelopes around objects of one type."""
+    """Of the envelopes around objects of one type, which a type checker cannot follow: it is known at run time only."""
 
     def __init__(self, item: type[T]) -> None:
         self.list: Callable[[bytes], _List[T]] = msgspec.json.Decoder(_List[item]).decode  # type: ignore[valid-type]

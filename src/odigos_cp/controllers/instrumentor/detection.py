@@ -61,7 +61,7 @@ def build(stores: Stores, apply: Applier, settings: Settings) -> list[Controller
         about = detector_pod.application_of(pod) if pod.metadata.namespace == settings.namespace else None
         if about is not None:
             return (about,)
-        return [key for key in observing.application_of(pod) if stores[APPLICATIONS].get(key)]
+        return [key for key in observing.application_of(pod) if key in stores[APPLICATIONS]]
 
     watches: list[Watch[Any]] = [Watch(APPLICATIONS), Watch(PODS, of_pod)]
     return [Controller("instrumentor/detection", reconcile, watches, stores, concurrency=1)]
