@@ -28,19 +28,11 @@ import pytest
 from cluster import images
 from demo.store.http_server import Receiver, Server
 from demo.store.memory import Memory
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 CLONE_NEWNET = 0x40000000
 T = TypeVar("T")
-
-
-def until(what: str, look: Callable[[], T | None], seconds: float = 30) -> T:
-    """What `look` returns once it is something."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.02)
-    return seen
 
 
 @dataclass
@@ -55,7 +47,7 @@ class Application:
         return self.log.read_text(errors="replace")
 
     def wait_said(self, text: str) -> None:
-        until(f"{text!r} in the output", lambda: text in self.output or self._died())
+        eventually(lambda: text in self.output or self._died(), f"{text!r} in the output")
 
     def ended(self, seconds: float = 20) -> int:
         return self.process.wait(timeout=seconds)
@@ -124,7 +116,7 @@ class Island:
         return [span for trace in self.memory.traces([service], 100) for span in self.memory.trace(trace["traceId"])]
 
     def wait_spans(self, service: str = "tested") -> list[dict[str, Any]]:
-        return until(f"spans of {service}", lambda: self.spans(service))
+        return eventually(lambda: self.spans(service), f"spans of {service}")
 
     def end_applications(self) -> None:
         for application in self._started:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.conftest import ROOT, Application, Island, installed, until
+from tests.agents.conftest import ROOT, Application, Island, installed
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(420)  # the first test of a language may have to install its agent
 
@@ -39,7 +40,7 @@ def priced(island: Island, agent: Path, classes: Path, collector: str | None = N
 
 def test_spans_arrive_and_the_options_of_the_application_stay(island: Island, agent: Path, classes: Path) -> None:
     application = priced(island, agent, classes)
-    span = until("a server's span", lambda: next((s for s in island.spans() if s["kind"] == 2), None))
+    span = eventually(lambda: next((s for s in island.spans() if s["kind"] == 2), None), "a server's span")
     assert span["name"] == "GET /price"
     assert span["resource"]["telemetry.sdk.language"] == "java"
     assert "at most 96 MB" in application.output

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.conftest import Application, Island, installed, until
+from tests.agents.conftest import Application, Island, installed
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(420)  # the first test of a language may have to install its agent
 
@@ -65,7 +66,7 @@ def test_spans_arrive_from_both_kinds_of_modules(
     island: Island, env: dict[str, str], tmp_path: Path, name: str, head: str
 ) -> None:
     application = serve(island, tmp_path / name, head + SERVER, env | {"OTEL_BSP_SCHEDULE_DELAY": "100"})
-    span = until("a server's span", lambda: next((s for s in island.spans() if s["kind"] == 2), None))
+    span = eventually(lambda: next((s for s in island.spans() if s["kind"] == 2), None), "a server's span")
     assert span["attributes"].get("http.target", span["attributes"].get("url.path")) == "/hello"
     assert span["resource"]["telemetry.sdk.language"] == "nodejs"
     assert len(application.output.splitlines()) == 1  # nothing but what the application says

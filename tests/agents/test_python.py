@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.conftest import Application, Island, installed, until
+from tests.agents.conftest import Application, Island, installed
+from tests.waiting import eventually
 
 DELAYS = ("OTEL_METRIC_EXPORT_INTERVAL", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BLRP_SCHEDULE_DELAY")
 pytestmark = pytest.mark.timeout(420)  # the first test of a language may have to install its agent
@@ -105,11 +106,11 @@ def test_the_application_and_its_children_see_the_environment_as_it_was(island: 
 
 def test_traces_metrics_and_logs_arrive_as_json_under_the_services_name(island: Island, env: dict[str, str]) -> None:
     served(island, env | dict.fromkeys(DELAYS, "100"))
-    span = until("a server's span", lambda: next((s for s in island.spans() if s["kind"] == 2), None))
+    span = eventually(lambda: next((s for s in island.spans() if s["kind"] == 2), None), "a server's span")
     assert span["name"] == "GET /hello"
     assert span["resource"]["telemetry.sdk.language"] == "python"
-    until("the log record", lambda: "somebody came" in [log["body"] for log in island.memory.logs("tested", 50)])
-    until("a metric", lambda: any("http.server" in name for name in island.memory.metrics("tested")))
+    eventually(lambda: "somebody came" in [log["body"] for log in island.memory.logs("tested", 50)], "the log record")
+    eventually(lambda: any("http.server" in name for name in island.memory.metrics("tested")), "a metric")
     assert island.kinds == {"application/json"}
 
 

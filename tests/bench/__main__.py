@@ -53,7 +53,7 @@ def standing(amounts: Amounts) -> Iterator[Bench]:
             assert cluster.a.process is not None
             relay = Relay(_port(cluster.url))
             access = Access(f"https://127.0.0.1:{relay.port}", cluster.authority, TOKEN)
-            pods = Pods(cluster, _port(cluster._etcd_url))
+            pods = Pods(cluster, _port(cluster.etcd_url))
             try:
                 yield Bench(pods, relay, access, Cost(cluster.a.process.pid), directory, amounts)
             finally:

@@ -48,7 +48,7 @@ class Bench:
         with sides.running(name, self.access, self.directory) as side:
             numbers = {"start_seconds": time.monotonic() - began, "start_cpu_seconds": side.cost.cpu_ns() / 1e9}
             side.ask("sync", "synced")
-            time.sleep(self.amounts.hold_seconds)
+            time.sleep(self.amounts.hold_seconds)  # Go gives memory back bit by bit: what it holds then is the measure
             return numbers | {"empty_mb": side.cost.rss_mb()}
 
     def full(self, name: str, say: Say) -> Numbers:
@@ -66,7 +66,7 @@ class Bench:
         cpu, server = side.cost.cpu_ns() - cpu, self.server.cpu_ns() - server
         if synced["objects"] != self.pods.count:
             raise sides.SideError(f"{side.name} holds {synced['objects']} of {self.pods.count} pods")
-        time.sleep(self.amounts.hold_seconds)
+        time.sleep(self.amounts.hold_seconds)  # Go gives memory back bit by bit: what it holds then is the measure
         return {
             "sync_seconds": (synced["at"] - began) / 1e9,
             "sync_cpu_seconds": cpu / 1e9,

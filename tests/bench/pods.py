@@ -73,7 +73,7 @@ class Pods:
         """One event after the other, at this pace."""
         began = time.monotonic()
         for number, index in enumerate(self._next(events)):
-            time.sleep(max(0.0, began + number / a_second - time.monotonic()))
+            time.sleep(max(0.0, began + number / a_second - time.monotonic()))  # the pace is what is asked for
             self._etcd.put(*self._pair(index, time.monotonic_ns()))
 
     def size(self) -> int:

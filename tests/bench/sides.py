@@ -146,7 +146,7 @@ class Cost:
         deadline = time.monotonic() + SETTLE_SECONDS
         before = self.cpu_ns()
         while True:
-            time.sleep(QUIET_SECONDS)
+            time.sleep(QUIET_SECONDS)  # what a process uses in this time says whether it is at rest
             now = self.cpu_ns()
             if now - before < QUIET_NANOSECONDS or time.monotonic() > deadline:
                 return now

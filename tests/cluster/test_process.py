@@ -17,7 +17,8 @@ from cluster.kubectl import Kubectl
 from odigos_cp.api.source import SOURCES
 from odigos_cp.settings import CONTROLLERS
 from tests import replicas
-from tests.replicas import Replica, free_port
+from tests.ports import free_port
+from tests.replicas import Replica
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,25 +18,16 @@ from typing import Any
 import yaml
 
 from odigos_cp.domain import traffic
+from tests.ports import free_port
+from tests.waiting import eventually
 
 SECONDS = 15.0
 Block = dict[str, Any]
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def wait_until(what: str, look: Callable[[], Any], seconds: float = SECONDS) -> Any:
     """What `look` returns once it is true."""
-    deadline = time.monotonic() + seconds
-    while True:
-        if seen := look():
-            return seen
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.02)
+    return eventually(look, what, seconds)
 
 
 @dataclass

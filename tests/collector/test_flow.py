@@ -19,8 +19,9 @@ from odigos_cp.domain import pipeline, traffic
 from tests import builders
 from tests.collector import otlp
 from tests.collector.conftest import Start
-from tests.collector.running import Collector, free_port, post, wait_until
+from tests.collector.running import Collector, post, wait_until
 from tests.collector.store import Store
+from tests.ports import free_port
 
 SIZES = ResourceSizes()
 ALL = ("TRACES", "METRICS", "LOGS")

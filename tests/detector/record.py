@@ -137,7 +137,7 @@ def _wait_until_it_stands(starter: int, scenario: Scenario, before_entering: boo
             return found
         for process in found:
             process.close()
-        time.sleep(0.25)
+        time.sleep(0.25)  # other programs come to rest: only looking again tells
     raise TimeoutError(f"{scenario.name}: {PATIENCE_SECONDS:g} s are over; seen {before!r}")
 
 

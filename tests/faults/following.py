@@ -25,9 +25,9 @@ from odigos_cp.kube.client import Client, Written
 from odigos_cp.kube.errors import ApiError
 from odigos_cp.kube.reflector import Reflector, ReflectorState
 from odigos_cp.kube.store import Change, Store
-from tests.faults.oracles import becomes
 from tests.faults.proxy import Aim, Exchange, Fault
 from tests.faults.rig import Rig
+from tests.waiting import becomes
 
 WATCHES = Aim("watch", "configmaps")
 LISTS = Aim("list", "configmaps")

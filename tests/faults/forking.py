@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from tests import replicas
-from tests.faults.oracles import eventually
-from tests.replicas import Replica, free_port
+from tests.ports import free_port
+from tests.replicas import Replica
+from tests.waiting import eventually
 
 PATH = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(Path(__file__).parents[2]))))
 

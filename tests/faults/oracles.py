@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from tests.faults.audit import AuditLog, Entry
 from tests.faults.rig import Rig
 
@@ -182,25 +180,6 @@ def complaints(log: Path) -> list[str]:
     """O5. The lines of a process's log that no fault excuses."""
     lines = log.read_text(errors="replace").splitlines()
     return [line[:2000] for line in lines if any(word in line for word in COMPLAINTS)]
-
-
-def eventually(look: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
-    """What `look` returns once it is true; for what other processes do."""
-    deadline = time.monotonic() + seconds
-    while True:
-        if seen := look():
-            return seen
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.05)
-
-
-async def becomes(look: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
-    """The same for asynchronous tests, with an immediate `look`."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        await anyio.sleep(0.02)
-    return seen
 
 
 def matters(entry: Entry) -> bool:

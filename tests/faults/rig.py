@@ -30,7 +30,7 @@ from cluster import builds, control_plane, credentials
 from cluster.credentials import Holder
 from cluster.spec import ClusterSpec
 from tests.faults.relay import Relay
-from tests.replicas import free_port
+from tests.ports import free_port
 
 CRDS = Path(__file__).parents[2] / "manifests" / "crds"
 START_SECONDS = 60.0
@@ -131,18 +131,18 @@ class Rig:
         binary = str(builds.kubernetes())
         self.spec = ClusterSpec("faults", 19, directory)
         self.audit_log = directory / "audit.log"
-        self._etcd_url = f"http://127.0.0.1:{free_port()}"
+        self.etcd_url = f"http://127.0.0.1:{free_port()}"
         self._port = free_port()
         directory.mkdir(parents=True, exist_ok=True)
         credentials.ensure(self.spec)
         credentials.write(directory / "audit-policy.json", json.dumps(AUDIT_POLICY).encode())
-        urls = [f"--listen-client-url={self._etcd_url}", f"--listen-peer-url=http://127.0.0.1:{free_port()}"]
+        urls = [f"--listen-client-url={self.etcd_url}", f"--listen-peer-url=http://127.0.0.1:{free_port()}"]
         self.etcd = self._program(
             "etcd",
             [binary, "etcd", f"--data-dir={directory / 'etcd'}", *urls],
             self._etcd_is_ready,
         )
-        self.a = self._api_server("a", self._etcd_url, self._port, [binary], self.audit_log, flags)
+        self.a = self._api_server("a", self.etcd_url, self._port, [binary], self.audit_log, flags)
         self._binary = binary
         self._controllers: Program | None = None
 
@@ -191,7 +191,7 @@ class Rig:
 
     def second(self, *flags: str) -> Second:
         """API server `b`, started, on the same store."""
-        relay = Relay(("127.0.0.1", int(self._etcd_url.rsplit(":", 1)[1])))
+        relay = Relay(("127.0.0.1", int(self.etcd_url.rsplit(":", 1)[1])))
         port = free_port()
         audit = self.spec.state / "audit-b.log"
         program = self._api_server("b", f"http://127.0.0.1:{relay.port}", port, [self._binary], audit, flags)
@@ -256,7 +256,7 @@ class Rig:
             self._etcd("maintenance/alarm", alarm | {"action": "DEACTIVATE"})
 
     def _etcd(self, what: str, body: dict[str, Any]) -> Any:
-        request = urllib.request.Request(f"{self._etcd_url}/v3/{what}", data=json.dumps(body).encode())
+        request = urllib.request.Request(f"{self.etcd_url}/v3/{what}", data=json.dumps(body).encode())
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
 
@@ -304,7 +304,7 @@ class Rig:
 
     def _etcd_is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self._etcd_url}/health", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.etcd_url}/health", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

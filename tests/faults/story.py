@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odigos_cp.api.meta import INSTRUMENTED_LABEL
-from tests.faults.oracles import eventually
 from tests.faults.rig import Rig
+from tests.waiting import eventually
 
 API = "odigos.io/v1alpha1"
 SECONDS = 60.0

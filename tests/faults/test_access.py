@@ -33,11 +33,11 @@ from odigos_cp.kube.errors import ApiError, NotSent, Unauthorized
 from odigos_cp.kube.reflector import Reflector, ReflectorState
 from odigos_cp.kube.store import Store
 from tests.faults.audit import AuditLog, Entry
-from tests.faults.oracles import becomes, eventually
 from tests.faults.proxy import proxying
 from tests.faults.rig import Rig, standing
 from tests.faults.stage import Reference, Stage
 from tests.replicas import Replica
+from tests.waiting import becomes, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 

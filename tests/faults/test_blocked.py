@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from odigos_cp.kube import watchdog
-from tests.faults import oracles
 from tests.faults.forking import PATH
 from tests.faults.stage import Reference, Stage
 from tests.replicas import Replica
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -74,7 +74,7 @@ def trigger(stage: Stage, replica: Replica, blocks: Blocks) -> None:
     stage.story.add_destination()
     stage.story.ask()
     threading.Thread(target=replica.get, args=("/api/sources", replica.ui), daemon=True).start()
-    oracles.eventually(lambda: blocks.have_begun, "the loop is blocked")
+    eventually(lambda: blocks.have_begun, "the loop is blocked")
 
 
 def test_fault_32_a_loop_that_is_blocked_for_a_moment_is_told_of_with_its_place_and_goes_on(
@@ -84,7 +84,7 @@ def test_fault_32_a_loop_that_is_blocked_for_a_moment_is_told_of_with_its_place_
     replica, blocks = start(stage, FUNCTIONS, 2.0, "--lease-seconds=30")
     trigger(stage, replica, blocks)
     stage.assert_instruments_as(reference)
-    oracles.eventually(lambda: len(replica.events("loop_was_blocked")) >= 1, "the end of it is told")
+    eventually(lambda: len(replica.events("loop_was_blocked")) >= 1, "the end of it is told")
     stacks = "".join(event["stack"] for event in replica.events("loop_blocked"))
     assert "disturbed.py" in stacks
     assert replica.metric("odigos_loop_lag_seconds_sum") > 2
@@ -99,7 +99,7 @@ def test_fault_32_a_loop_that_stays_blocked_ends_the_leader_before_another_may_l
     replica, blocks = start(stage, [task], 20.0, f"--lease-seconds={LEASE}")
     stage.given_up.append(replica)
     follower = stage.start("replica-b", None, f"--lease-seconds={LEASE}")
-    oracles.eventually(lambda: follower.events("waiting_for_leadership"), "the second waits")
+    eventually(lambda: follower.events("waiting_for_leadership"), "the second waits")
     trigger(stage, replica, blocks)
     began = time.monotonic()
     assert unanswered(replica), "a blocked process says that it lives"

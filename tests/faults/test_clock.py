@@ -14,8 +14,8 @@ import pytest
 
 from odigos_cp.app import LEASE
 from odigos_cp.kube import clock
-from tests.faults import oracles
 from tests.faults.stage import Reference, Stage
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -114,6 +114,6 @@ def set_and_renewed(stage: Stage, wrong: WrongClock, offset: timedelta) -> None:
     path = f"/apis/coordination.k8s.io/v1/namespaces/{stage.story.system}/leases/{LEASE}"
     before = len(stage.lease_writes("replica-a"))
     wrong.set(offset)
-    oracles.eventually(lambda: len(stage.lease_writes("replica-a")) >= before + 2, f"renewed, wrong by {offset}")
+    eventually(lambda: len(stage.lease_writes("replica-a")) >= before + 2, f"renewed, wrong by {offset}")
     renewed = datetime.fromisoformat(stage.rig.call("GET", path)["spec"]["renewTime"])
     assert abs((renewed - clock.now()).total_seconds()) < SECONDS

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import disturbed, oracles
+from tests.faults import disturbed
 from tests.faults.forking import Forks, forking
 from tests.faults.rig import Rig
 from tests.faults.story import Story
 from tests.replicas import Replica
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -101,7 +102,7 @@ def test_fault_31_h3_an_error_thrown_anywhere_ends_the_process_or_everything_goe
     with ExitStack() as open_:
         lives = [open_.enter_context(life(rig, forks, tmp_path, task, step)) for step in STEPS]
         for one in lives:
-            oracles.eventually(one.is_dead_or_works, f"step {one.replica.log.stem} of {task}: dead, or at work", 60)
+            eventually(one.is_dead_or_works, f"step {one.replica.log.stem} of {task}: dead, or at work", 60)
         assert any(one.was_disturbed for one in lives), f"{task} never waits for anything"
         for one in lives:
             ends_well(one)

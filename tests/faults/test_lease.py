@@ -19,10 +19,11 @@ from odigos_cp.app import LEASE
 from odigos_cp.kube import clock
 from odigos_cp.kube.client import Client
 from odigos_cp.kube.leader import LeaderGate
-from tests.faults import oracles
 from tests.faults.audit import AuditLog
 from tests.faults.rig import Rig
 from tests.faults.stage import Reference, Stage
+from tests.replicas import Replica
+from tests.waiting import becomes, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -91,11 +92,7 @@ FOR_EVER: dict[str, Tamper] = {"for ever": lambda hand: hand.edit(leaseDurationS
 def test_fault_40_what_is_written_into_the_lease_of_a_leader_is_written_over_and_nobody_else_leads(
     stage: Stage, reference: Reference
 ) -> None:
-    flag = f"--lease-seconds={SECONDS}"
-    leader = stage.start("replica-a", None, flag)
-    leader.wait_leading()
-    follower = stage.start("replica-b", None, flag)
-    follower.wait_ready()
+    leader, follower = _two(stage)
     hand = Hand(stage.rig, stage.story.system)
     holder = hand.spec()["holderIdentity"]
     stage.story.add_destination()
@@ -103,7 +100,7 @@ def test_fault_40_what_is_written_into_the_lease_of_a_leader_is_written_over_and
     for what, tamper in (TAMPERS | FOR_EVER).items():
         tampered_at = clock.now()
         tamper(hand)
-        oracles.eventually(partial(_is_as_before, hand, holder, tampered_at), f"as before after {what}", 10)
+        eventually(partial(_is_as_before, hand, holder, tampered_at), f"as before after {what}", 10)
         stage.check()
     stage.assert_instruments_as(reference)
     assert (leader.events("leadership_lost"), follower.events("leading")) == ([], [])
@@ -112,11 +109,7 @@ def test_fault_40_what_is_written_into_the_lease_of_a_leader_is_written_over_and
 def test_fault_40_a_lease_given_to_another_by_hand_ends_the_leader_and_is_followed_when_it_has_run_out(
     stage: Stage, reference: Reference
 ) -> None:
-    flag = f"--lease-seconds={SECONDS}"
-    leader = stage.start("replica-a", None, flag)
-    leader.wait_leading()
-    follower = stage.start("replica-b", None, flag)
-    follower.wait_ready()
+    leader, follower = _two(stage)
     stage.given_up.append(leader)
     stage.story.add_destination()
     stage.story.ask()
@@ -166,7 +159,7 @@ async def _wait_for_the_dead(rig: Rig, client: Client, name: str, what: str, wai
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(gate.run_while_leading, lead)
-        await oracles.becomes(lambda: _was_read(audit, since, name), "the first look")
+        await becomes(lambda: _was_read(audit, since, name), "the first look")
         began = anyio.current_time()
         await anyio.to_thread.run_sync(TAMPERS[what], hand)
         await seen.wait()
@@ -174,6 +167,16 @@ async def _wait_for_the_dead(rig: Rig, client: Client, name: str, what: str, wai
     given_back = await client.get(LEASES, Key("default", name))
     assert not given_back.spec.holder_identity
     await anyio.to_thread.run_sync(hand.delete)
+
+
+def _two(stage: Stage) -> tuple[Replica, Replica]:
+    """One that leads, and one that waits."""
+    flag = f"--lease-seconds={SECONDS}"
+    leader = stage.start("replica-a", None, flag)
+    leader.wait_leading()
+    follower = stage.start("replica-b", None, flag)
+    follower.wait_ready()
+    return leader, follower
 
 
 def _was_read(audit: AuditLog, since: int, name: str) -> bool:

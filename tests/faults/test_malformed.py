@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.faults.oracles import eventually
 from tests.faults.rig import CRDS, Rig
 from tests.faults.stage import Reference, Stage
 from tests.faults.story import API
 from tests.replicas import Replica
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 

@@ -20,9 +20,9 @@ from odigos_cp.kube.errors import ApiError
 from odigos_cp.kube.stores import Stores
 from tests.faults.faults import Gate
 from tests.faults.following import LISTS, WATCHES
-from tests.faults.oracles import becomes
 from tests.faults.proxy import Aim, Proxy, proxying
 from tests.faults.rig import Rig
+from tests.waiting import becomes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

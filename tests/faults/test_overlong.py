@@ -17,9 +17,9 @@ from odigos_cp.kube.client import OVERLONG, Client
 from odigos_cp.kube.lines import MAX_LINE_BYTES
 from odigos_cp.kube.reflector import Reflector
 from odigos_cp.kube.store import Store
-from tests.faults.oracles import becomes, eventually
 from tests.faults.proxy import Aim, Proxy, proxying
 from tests.faults.rig import Rig
+from tests.waiting import becomes, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(60)]
 

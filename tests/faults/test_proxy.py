@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from tests.faults import faults
 from tests.faults.faults import Gate, OnceForEachKind, cut_at_byte, doubling, dropping, edited, swapping
-from tests.faults.oracles import eventually
 from tests.faults.proxy import WRITES, Aim, Edit, Exchange, Proxy, Request, parse, proxying
 from tests.faults.relay import Loop
+from tests.waiting import eventually
 
 PODS = "/api/v1/namespaces/ns/pods"
 WATCH = f"{PODS}?watch=true"

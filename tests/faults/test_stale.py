@@ -21,6 +21,7 @@ from tests.faults.proxy import Aim, Proxy
 from tests.faults.rig import Rig, Second
 from tests.faults.stage import Reference, Stage
 from tests.faults.story import API, Story
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -92,13 +93,7 @@ def test_fault_12_a_replica_that_starts_on_a_server_in_the_past_deletes_nothing(
     second.relay.freeze()
     story.ask()
     story.add_destination()
-    proxy = stage.proxy("replica-b")
-    reads_move(proxy, second)
-    replica = stage.start("replica-b", proxy)
-    replica.wait("it has asked the server in the past", lambda: len(proxy.requests(Aim("list"))) >= 5)
-    _stays(lambda: not replica.events("leading"), "a replica leads with caches of the past")
-    second.relay.mend()
-    replica.wait_leading(60)
+    _start_in_the_past(stage, second)
     stage.assert_state(reference.instrumented)
     assert uids(stage) == before
     stage.since = since
@@ -119,13 +114,7 @@ def test_fault_12_a_detector_at_work_is_not_deleted_from_the_past(
     _wait_until_it_knows(stage, second)
     second.relay.freeze()
     story.ask()
-    proxy = stage.proxy("replica-b")
-    reads_move(proxy, second)
-    replica = stage.start("replica-b", proxy)
-    replica.wait("it has asked the server in the past", lambda: len(proxy.requests(Aim("list"))) >= 5)
-    _stays(lambda: not replica.events("leading"), "a replica leads with caches of the past")
-    second.relay.mend()
-    replica.wait_leading(60)
+    _start_in_the_past(stage, second)
     stage.wait_quiet()
     assert _detectors(stage) == detector
     stage.since = since
@@ -146,7 +135,7 @@ def test_fault_12_a_replica_that_is_moved_to_a_server_in_the_past_writes_nothing
     reads_move(proxy, second)
     moved = time.monotonic()
     proxy.reset()
-    oracles.eventually(lambda: proxy.requests(Aim("watch"))[-1].at > moved, "it has moved")
+    eventually(lambda: proxy.requests(Aim("watch"))[-1].at > moved, "it has moved")
     stage.wait_quiet(HELD_SECONDS)
     written = [e for e in stage.audit.entries(since) if e.user == stage.name("replica-a") and e.is_write]
     assert not [entry for entry in written if oracles.matters(entry)]
@@ -168,7 +157,7 @@ def test_fault_13_what_was_made_behind_a_held_stream_is_not_made_again(
     gate.close()
     story.add_destination()
     story.ask()
-    oracles.eventually(lambda: gate.held, f"an event of {resource} is held")
+    eventually(lambda: gate.held, f"an event of {resource} is held")
     _stays(lambda: len(_detectors(stage)) <= 1, "there is a second detector")
     gate.open()
     story.until(story.is_instrumented, "the application is instrumented")
@@ -191,7 +180,7 @@ def test_fault_46_a_workload_deleted_and_made_again_in_a_gap_is_instrumented_ane
     story.delete(path)
     story.until(lambda: not _left(story), "the workload is gone, and its pods")
     stage.rig.apply(story.deployment())
-    oracles.eventually(lambda: gate.held, "its end is held, and so is what comes after")
+    eventually(lambda: gate.held, "its end is held, and so is what comes after")
     gate.open()
     uid = story.get(path)["metadata"]["uid"]
     story.until(lambda: story.is_instrumented() and _owner(story) == uid, "the new workload is instrumented")
@@ -235,6 +224,17 @@ def _cached(stage: Stage, server: str) -> list[str]:
 
 def _detectors(stage: Stage) -> dict[str, str]:
     return {name: uid for name, uid in uids(stage).items() if name.startswith("pods/odigos-detector")}
+
+
+def _start_in_the_past(stage: Stage, second: Second) -> None:
+    """A replica that begins beside a server in the past leads only when that is over."""
+    proxy = stage.proxy("replica-b")
+    reads_move(proxy, second)
+    replica = stage.start("replica-b", proxy)
+    replica.wait("it has asked the server in the past", lambda: len(proxy.requests(Aim("list"))) >= 5)
+    _stays(lambda: not replica.events("leading"), "a replica leads with caches of the past")
+    second.relay.mend()
+    replica.wait_leading(60)
 
 
 def _stays(holds: Callable[[], bool], otherwise: str) -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from odigos_cp.app import CLUSTER_WIDE, LEASE
 from tests.faults import faults
-from tests.faults.oracles import eventually
 from tests.faults.proxy import Aim
 from tests.faults.stage import Stage
 from tests.replicas import Replica
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(90)]
 

@@ -27,10 +27,10 @@ from odigos_cp.kube.store import Store
 from odigos_cp.kube.stores import Stores
 from tests.faults import faults
 from tests.faults.audit import Entry
-from tests.faults.oracles import becomes, eventually
 from tests.faults.proxy import Aim
 from tests.faults.stage import Reference, Stage
 from tests.faults.story import API
+from tests.waiting import becomes, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 

@@ -16,6 +16,7 @@ from odigos_cp.release import VERSION
 from tests.faults import oracles
 from tests.faults.stage import Reference, Stage
 from tests.replicas import Replica
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -90,7 +91,7 @@ def test_fault_41_an_update_that_is_taken_back_and_made_again_ends_as_the_newer_
 
 
 def waits(replica: Replica) -> None:
-    oracles.eventually(lambda: replica.events("waiting_for_leadership"), "it waits for the Lease")
+    eventually(lambda: replica.events("waiting_for_leadership"), "it waits for the Lease")
 
 
 def versions(*replicas: Replica) -> list[str]:

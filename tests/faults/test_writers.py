@@ -27,11 +27,11 @@ from odigos_cp.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from odigos_cp.settings import Settings
 from tests.faults import faults
 from tests.faults.faults import OnceForEachKind, doubling, edited
-from tests.faults.oracles import eventually
 from tests.faults.proxy import Aim, Exchange, Fault
 from tests.faults.rig import Rig
 from tests.faults.stage import Reference, Stage
 from tests.faults.story import API
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 

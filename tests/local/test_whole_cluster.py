@@ -10,8 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from cluster.claims import ClaimError
 from cluster.kubectl import Kubectl
 from cluster.local import LocalCluster
 from cluster.steps import Steps
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.cluster,
@@ -103,19 +103,12 @@ def kubectl(cluster: LocalCluster) -> Kubectl:
     return Kubectl(cluster.kubeconfig, cluster.kubectl_path)
 
 
-def until(what: str, seconds: float, seen: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not seen():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.02)
-
-
 def kill(cluster: LocalCluster, *names: str) -> None:
     for name in names:
         pid = cluster.processes.pid(name)
         assert pid is not None, f"{name} does not run"
         os.kill(pid, signal.SIGKILL)
-    until("they have ended", 10, lambda: not any(cluster.processes.alive(name) for name in names))
+    eventually(lambda: not any(cluster.processes.alive(name) for name in names), "they have ended", 10)
 
 
 @pytest.mark.parametrize("started", ["control/namespaces", "node-b/namespaces", "control/kube-scheduler"])
@@ -123,7 +116,7 @@ def test_a_start_that_is_killed_in_the_middle_can_be_taken_down(
     cluster: LocalCluster, before: Machine, started: str
 ) -> None:
     up = subprocess.Popen([sys.executable, "-m", "cluster", "up", "--name", NAME], stdout=subprocess.DEVNULL)
-    until(f"{started} has been started", 120, lambda: cluster.processes.alive(started))
+    eventually(lambda: cluster.processes.alive(started), f"{started} has been started", 120)
     up.kill()
     up.wait()
     cluster.down()
@@ -132,7 +125,7 @@ def test_a_start_that_is_killed_in_the_middle_can_be_taken_down(
 
 def test_a_start_that_is_killed_in_the_middle_is_gone_on_with(cluster: LocalCluster, kubectl: Kubectl) -> None:
     up = subprocess.Popen([sys.executable, "-m", "cluster", "up", "--name", NAME], stdout=subprocess.DEVNULL)
-    until("one kubelet has been started", 120, lambda: cluster.processes.alive("node-a/kubelet"))
+    eventually(lambda: cluster.processes.alive("node-a/kubelet"), "one kubelet has been started", 120)
     up.kill()
     up.wait()
     cluster.up(Steps())
@@ -173,7 +166,7 @@ def test_the_audit_log_says_who_did_what(cluster: LocalCluster, kubectl: Kubectl
         lines = cluster.spec.audit_log.read_text().splitlines()
         return any('"name":"witnessed"' in line and '"verb":"create"' in line for line in lines)
 
-    until("the audit log has it", 10, written)
+    eventually(written, "the audit log has it", 10)
     event = next(json.loads(x) for x in cluster.spec.audit_log.read_text().splitlines() if '"name":"witnessed"' in x)
     assert event["user"]["username"] == "admin"
 
